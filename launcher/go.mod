@@ -1,0 +1,3 @@
+module bartizan.dev/launcher
+
+go 1.22
