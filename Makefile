@@ -1,0 +1,37 @@
+# Bartizan: `make` lists what can be done here.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CACHE := $(or $(BARTIZAN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bartizan)
+LOCK_ID := $(shell { cat requirements-dev.lock 2>/dev/null; $(PYTHON) -V 2>&1; pwd; } | sha256sum | cut -c1-16)
+VENV := $(CACHE)/venv/$(LOCK_ID)
+BIN := $(VENV)/bin
+export BARTIZAN_CACHE := $(CACHE)
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+export RUFF_CACHE_DIR := $(CACHE)/ruff
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.complete: requirements-dev.lock
+	@echo "installing the locked Python packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@echo "$(CURDIR)/operator" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bartizan-source.pth"
+	@printf '#!%s\nimport sys\nfrom bartizan.cli.main import main\nsys.exit(main())\n' "$(BIN)/python" > $(BIN)/bartizan && chmod +x $(BIN)/bartizan
+	@touch $@
+
+.PHONY: venv venv-path
+venv: $(VENV)/.complete ## Install the locked tools outside the checkout
+venv-path: ## Print where the Python environment lives
+	@echo $(VENV)
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew and write both lock files
+	@$(PYTHON) -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet --disable-pip-version-check uv
+	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock

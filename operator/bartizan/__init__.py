@@ -1,0 +1,1 @@
+"""Bartizan gates and monitors every model endpoint of a Kubernetes cluster."""

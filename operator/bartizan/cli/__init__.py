@@ -1,0 +1,1 @@
+"""The command line: one console script for the operator, the guard and the people who use them."""

@@ -1,0 +1,1 @@
+"""Makes it so: watches ModelDeployments and brings the cluster to what the policy says."""

@@ -1,0 +1,146 @@
+"""The GuardDocument: the one versioned contract between operator and guard, signed and bound to one endpoint.
+
+On the wire it is a compact JWS (RFC 7515) with EdDSA (RFC 8037) and a `typ` of its own, so that no other token which
+the same key might ever sign can stand in for it. Equal documents and keys give equal bytes: the operator can apply
+them blindly, again and again, without changing anything.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from bartizan.policy.reasons import Reason
+
+API_VERSION = "guard.bartizan.dev/v1"
+TYPE = "bartizan-guard-document+jws"
+MAX_BYTES = 512 * 1024
+"""Half of what a Secret may hold; a document of the maximal 64 clients takes some 20 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRef:
+    """The endpoint that a document speaks for; all four must match what the guard was started with."""
+
+    namespace: str
+    name: str
+    uid: str
+    namespace_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """One valid key: looked up by `id`, compared by `sha256`, the hex digest of the key's secret part (ASCII)."""
+
+    id: str
+    sha256: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestWindow:
+    limit: int
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardDocument:
+    """What a guard enforces. Figures are totals over all replicas; each guard takes its share.
+
+    `version` is the Unix time of issue in milliseconds, strictly rising within an endpoint's life.
+    """
+
+    endpoint: EndpointRef
+    version: int
+    model: str
+    protocol: str
+    replicas: int
+    keys: tuple[ClientKey, ...]
+    requests: tuple[RequestWindow, ...]
+    concurrent: int
+    concurrent_per_client: int
+
+
+class DocumentError(Exception):
+    """A document that must not be enforced, with the reason for it."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def content_hash(document: GuardDocument) -> str:
+    """SHA-256 (hex) of everything but the version: equal content needs no new version."""
+    content = asdict(document)
+    del content["version"]
+    return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 (hex) of a signed document as it stands in the Secret: what a guard reports that it enforces."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def encode(document: GuardDocument, key: Ed25519PrivateKey) -> str:
+    """The signed document, ASCII."""
+    payload = _canonical({"apiVersion": API_VERSION, **asdict(document)})
+    return jwt.PyJWS(algorithms=["EdDSA"]).encode(payload, key, algorithm="EdDSA", headers={"typ": TYPE})
+
+
+def decode(text: bytes, key: Ed25519PublicKey, endpoint: EndpointRef) -> GuardDocument:
+    """The document in `text`, if the operator signed it for this endpoint; raises DocumentError."""
+    payload = _verified_payload(text, key)
+    try:
+        document = _parse(json.loads(payload))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document cannot be read: {error!r}") from error
+    if document.endpoint != endpoint:
+        raise DocumentError(
+            Reason.DOCUMENT_FOREIGN,
+            f"the document is for {document.endpoint.namespace}/{document.endpoint.name} "
+            f"(uid {document.endpoint.uid}), not for this endpoint",
+        )
+    return document
+
+
+def _verified_payload(text: bytes, key: Ed25519PublicKey) -> bytes:
+    if len(text) > MAX_BYTES:
+        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document has {len(text)} bytes, at most {MAX_BYTES} are read")
+    try:
+        token = jwt.PyJWS(algorithms=["EdDSA"]).decode_complete(text.strip(), key, algorithms=["EdDSA"])
+    except (jwt.InvalidTokenError, UnsupportedAlgorithm, ValueError) as error:
+        raise DocumentError(Reason.DOCUMENT_SIGNATURE_INVALID, "the document's signature does not verify") from error
+    if token["header"].get("typ") != TYPE:
+        raise DocumentError(Reason.DOCUMENT_SIGNATURE_INVALID, "the signed token is not a guard document")
+    payload: bytes = token["payload"]
+    return payload
+
+
+def _parse(data: dict[str, Any]) -> GuardDocument:
+    if data.pop("apiVersion") != API_VERSION:
+        raise ValueError(f"apiVersion is not {API_VERSION}")
+    endpoint = EndpointRef(**data.pop("endpoint"))
+    keys = tuple(ClientKey(**key) for key in data.pop("keys"))
+    requests = tuple(RequestWindow(**window) for window in data.pop("requests"))
+    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, **data)
+    _check(document)
+    return document
+
+
+def _check(document: GuardDocument) -> None:
+    figures = [document.version, document.replicas, document.concurrent, document.concurrent_per_client]
+    figures += [figure for window in document.requests for figure in (window.limit, window.window_seconds)]
+    if not all(type(figure) is int and figure > 0 for figure in figures):
+        raise ValueError("every figure must be a positive whole number")
+    if not document.requests:
+        raise ValueError("a document without a request limit would be no limit at all")
+    if len({key.id for key in document.keys}) != len(document.keys):
+        raise ValueError("two keys share one id")
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")

@@ -1,0 +1,153 @@
+"""A ModelDeployment after parsing: frozen values in which nothing is missing, doubtful or misspelt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Manifest = Mapping[str, Any]
+
+
+class Transport(StrEnum):
+    """How the guard reaches the model."""
+
+    UNIX_SOCKET = "UnixSocket"
+    LOOPBACK = "Loopback"
+
+
+class NamespaceScope(StrEnum):
+    """Whose pods may come in."""
+
+    SAME = "Same"
+    SELECTOR = "Selector"
+    ALL = "All"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which object in which cluster; the UIDs bind keys and documents to this life of it."""
+
+    namespace: str
+    name: str
+    uid: str
+    namespace_uid: str
+    generation: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How the model serves: `socket_path` with UnixSocket, `port` with Loopback."""
+
+    transport: Transport
+    container: str
+    socket_path: str | None = None
+    port: int | None = None
+    protocol: str = "OpenAI"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFrom:
+    """The declared side of the network: `selector` is a Kubernetes label selector, set with scope Selector only."""
+
+    namespaces: NamespaceScope
+    selector: Manifest | None = None
+    ip_blocks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    name: str
+    key_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimit:
+    """At most `limit` requests in `window_seconds`, for each client, over all replicas together."""
+
+    limit: int
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`concurrent` is the endpoint's cap, `concurrent_per_client` each client's; both over all replicas together."""
+
+    requests: tuple[RequestLimit, ...]
+    concurrent: int
+    concurrent_per_client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """A setting of the template that is weaker than the default would be; shown as Hardened=False."""
+
+    container: str
+    field: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The pod template after the allow-list: `metadata` and `spec` hold only what is known to be safe.
+
+    `spec` is the pod spec as the user wrote it (plain Kubernetes JSON), checked but not yet hardened, rewritten or
+    joined by the guard: that is the Deployment builder's work.
+    """
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    spec: Manifest
+    weaknesses: tuple[Weakness, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EgressRule:
+    """One NetworkPolicy egress rule; `to` and `ports` are plain Kubernetes JSON, already checked and bounded."""
+
+    to: tuple[Manifest, ...]
+    ports: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """Deployment strategy; None leaves the figure to the builder."""
+
+    type: str = "RollingUpdate"
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The accepted wish of a workload's owner."""
+
+    model_name: str
+    template: Template
+    replicas: int
+    serving: Serving
+    access_from: AccessFrom
+    clients: tuple[Client, ...]
+    limits: Limits
+    egress: tuple[EgressRule, ...]
+    strategy: Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDeployment:
+    identity: Identity
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a spec is refused: path, value, rule and remedy in one sentence that starts with the path."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"

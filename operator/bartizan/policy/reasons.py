@@ -1,0 +1,139 @@
+"""Every reason that Bartizan gives, once: the same word in condition, event, metric, refusal and audit."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The value is the word itself; `EXPLANATIONS` holds one sentence for each."""
+
+    # What the guard says of a request
+    ALLOWED = "Allowed"
+    COMPLETED = "Completed"
+    CLIENT_GONE = "ClientGone"
+    PATH_NOT_ALLOWED = "PathNotAllowed"
+    METHOD_NOT_ALLOWED = "MethodNotAllowed"
+    REQUEST_MALFORMED = "RequestMalformed"
+    REQUEST_TIMEOUT = "RequestTimeout"
+    HEADERS_TOO_LARGE = "HeadersTooLarge"
+    BODY_TOO_LARGE = "BodyTooLarge"
+    CONTENT_TYPE_UNSUPPORTED = "ContentTypeUnsupported"
+    CONTENT_ENCODING_UNSUPPORTED = "ContentEncodingUnsupported"
+    CREDENTIAL_MISSING = "CredentialMissing"
+    CREDENTIAL_INVALID = "CredentialInvalid"
+    JSON_INVALID = "JsonInvalid"
+    FIELD_UNKNOWN = "FieldUnknown"
+    FIELD_INVALID = "FieldInvalid"
+    MODEL_NOT_SERVED = "ModelNotServed"
+    RATE_LIMITED = "RateLimited"
+    CONCURRENCY_LIMITED = "ConcurrencyLimited"
+    OVERLOADED = "Overloaded"
+    DRAINING = "Draining"
+    UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
+    UPSTREAM_BROKEN = "UpstreamBroken"
+    UPSTREAM_TIMEOUT = "UpstreamTimeout"
+    AUDIT_UNAVAILABLE = "AuditUnavailable"
+    INTERNAL_FAULT = "InternalFault"
+
+    # What the guard says of itself
+    GUARD_READY = "GuardReady"
+    DOCUMENT_ABSENT = "DocumentAbsent"
+    DOCUMENT_MALFORMED = "DocumentMalformed"
+    DOCUMENT_SIGNATURE_INVALID = "DocumentSignatureInvalid"
+    DOCUMENT_FOREIGN = "DocumentForeign"
+    DOCUMENT_OUTDATED = "DocumentOutdated"
+    SOCKET_ABSENT = "SocketAbsent"
+    SOCKET_STALE = "SocketStale"
+    SOCKET_FORBIDDEN = "SocketForbidden"
+
+    # What the operator says of an endpoint
+    SPEC_ACCEPTED = "SpecAccepted"
+    SPEC_REFUSED = "SpecRefused"
+    NAME_TAKEN = "NameTaken"
+    NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"
+    FULLY_HARDENED = "FullyHardened"
+    TEMPLATE_WEAKENS = "TemplateWeakens"
+    ALL_PODS_GATED = "AllPodsGated"
+    PODS_NOT_GATED = "PodsNotGated"
+    NO_PODS = "NoPods"
+    ALL_GUARDS_IN_SYNC = "AllGuardsInSync"
+    GUARDS_OUT_OF_SYNC = "GuardsOutOfSync"
+    GUARDS_UNREACHABLE = "GuardsUnreachable"
+    ENDPOINT_READY = "EndpointReady"
+    PODS_NOT_READY = "PodsNotReady"
+    PODS_FAILING = "PodsFailing"
+    SCALED_TO_ZERO = "ScaledToZero"
+    NOT_PROBED = "NotProbed"
+    TLS_NOT_CONFIGURED = "TlsNotConfigured"
+    ROOT_LOST = "RootLost"
+    APPLY_FAILED = "ApplyFailed"
+    DELETING = "Deleting"
+
+    # What the operator did
+    DRIFT_REPAIRED = "DriftRepaired"
+    POLICY_DELETION_ANSWERED = "PolicyDeletionAnswered"
+    KEY_ISSUED = "KeyIssued"
+    KEY_RETIRED = "KeyRetired"
+
+
+EXPLANATIONS: dict[Reason, str] = {
+    Reason.ALLOWED: "The request passed every stage and went to the model.",
+    Reason.COMPLETED: "The model's answer reached the caller whole.",
+    Reason.CLIENT_GONE: "The caller left before the answer's end; the request to the model was cancelled.",
+    Reason.PATH_NOT_ALLOWED: "The path is not one of the protocol's; paths are matched exactly.",
+    Reason.METHOD_NOT_ALLOWED: "The path takes another method.",
+    Reason.REQUEST_MALFORMED: "The request is not the narrow HTTP/1.1 that the guard speaks.",
+    Reason.REQUEST_TIMEOUT: "Header or body did not arrive before the deadline.",
+    Reason.HEADERS_TOO_LARGE: "The header block has too many bytes or lines.",
+    Reason.BODY_TOO_LARGE: "The body is larger than what can be inspected; nothing is inspected in part.",
+    Reason.CONTENT_TYPE_UNSUPPORTED: "Only application/json is read.",
+    Reason.CONTENT_ENCODING_UNSUPPORTED: "Compressed bodies are refused, so that what is inspected is what was sent.",
+    Reason.CREDENTIAL_MISSING: "No API key came with the request.",
+    Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice.",
+    Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and size.",
+    Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
+    Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
+    Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
+    Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
+    Reason.CONCURRENCY_LIMITED: "Too many requests of the client or of the endpoint are under way.",
+    Reason.OVERLOADED: "The guard has as many connections as it takes.",
+    Reason.DRAINING: "The pod is about to end and takes no new requests.",
+    Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",
+    Reason.UPSTREAM_BROKEN: "The model's server broke off or sent what is not HTTP.",
+    Reason.UPSTREAM_TIMEOUT: "The model's server took longer than the deadline.",
+    Reason.AUDIT_UNAVAILABLE: "The audit cannot be written, so nothing is let through.",
+    Reason.INTERNAL_FAULT: "A fault inside the guard; whatever its cause, the request is refused.",
+    Reason.GUARD_READY: "A valid document is enforced and the model's server answers.",
+    Reason.DOCUMENT_ABSENT: "The guard has no document; everything is refused.",
+    Reason.DOCUMENT_MALFORMED: "The document cannot be read; the last good one stays in force.",
+    Reason.DOCUMENT_SIGNATURE_INVALID: "The operator did not sign the document; the last good one stays in force.",
+    Reason.DOCUMENT_FOREIGN: "The document belongs to another endpoint; the last good one stays in force.",
+    Reason.DOCUMENT_OUTDATED: "The document is older than the one held; the newer one stays in force.",
+    Reason.SOCKET_ABSENT: "The model's socket does not exist (yet).",
+    Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
+    Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",
+    Reason.SPEC_ACCEPTED: "The spec is valid and in force.",
+    Reason.SPEC_REFUSED: "The spec is not valid; the last accepted one stays in force, without the clients it withdraws.",
+    Reason.NAME_TAKEN: "An object that Bartizan did not make has a name that the endpoint needs; it is left alone.",
+    Reason.NAMESPACE_NOT_MANAGED: "The operator was not given this namespace; add it to the chart's `namespaces`.",
+    Reason.FULLY_HARDENED: "Every container runs restricted.",
+    Reason.TEMPLATE_WEAKENS: "The template sets fields to less than the restricted default.",
+    Reason.ALL_PODS_GATED: "Every pod runs behind its guard.",
+    Reason.PODS_NOT_GATED: "Some pod runs without its guard or with another template.",
+    Reason.NO_PODS: "There are no pods.",
+    Reason.ALL_GUARDS_IN_SYNC: "Every guard enforces the newest document.",
+    Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document.",
+    Reason.GUARDS_UNREACHABLE: "Some guard cannot be asked which document it enforces.",
+    Reason.ENDPOINT_READY: "The endpoint answers through its guards.",
+    Reason.PODS_NOT_READY: "Pods are starting.",
+    Reason.PODS_FAILING: "Pods cannot start; the message says why.",
+    Reason.SCALED_TO_ZERO: "spec.replicas is 0.",
+    Reason.NOT_PROBED: "Nothing has tried it yet, so nothing is claimed.",
+    Reason.TLS_NOT_CONFIGURED: "The guard's port speaks plain HTTP.",
+    Reason.ROOT_LOST: "The root key is gone while endpoints exist: nothing new is issued, gates keep what they have.",
+    Reason.APPLY_FAILED: "The API server refused or failed a write; it is tried again.",
+    Reason.DELETING: "The endpoint is being taken down: workload first, network policy last.",
+    Reason.DRIFT_REPAIRED: "An owned object had been changed and was put back.",
+    Reason.POLICY_DELETION_ANSWERED: "Somebody deleted the network policy; a twin stood before it was let go.",
+    Reason.KEY_ISSUED: "A client's key was issued.",
+    Reason.KEY_RETIRED: "A client's key was retired and is refused from now on.",
+}
