@@ -1,0 +1,3 @@
+module bartizan.dev/localcluster/pause
+
+go 1.25.0

@@ -1,0 +1,120 @@
+"""The node's namespaces: its own mounts, network and processes, all of which end with one process."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tests.localcluster import locks, network, places, processes, progress, remains, waiting
+from tests.localcluster.complaints import Complaint
+from tests.localcluster.components import Surroundings
+from tests.localcluster.processes import Launch
+from tests.localcluster.record import Record
+
+KEEPER = "keeper"
+
+
+def group(record: Record) -> str:
+    """The control group below which the node's pods live."""
+    return f"bartizan-{record.name}"
+
+
+def ensure(record: Record) -> Surroundings:
+    """The node's namespaces with a link to the host; made anew when they died."""
+    if not Surroundings(record.places).process(KEEPER):
+        with progress.step(f"{record.name}: namespaces of the node"):
+            _make(record)
+    surroundings = current(record)
+    network.ensure_link(record, surroundings.prefix)
+    return surroundings
+
+
+def current(record: Record) -> Surroundings:
+    """The way into the node's namespaces, or none when they died; then nothing runs in them either."""
+    keeper = Surroundings(record.places).process(KEEPER)
+    if not keeper:
+        return Surroundings(record.places, ("false",))
+    spaces = Path(f"/proc/{keeper.pid}/ns")
+    flags = [f"--{kind}={spaces / file}" for kind, file in _SPACES.items()]
+    return Surroundings(record.places, ("nsenter", *flags, "--"))
+
+
+_SPACES = {"mount": "mnt", "net": "net", "uts": "uts", "ipc": "ipc", "pid": "pid_for_children"}
+"""The record names ``unshare``, which stands outside of the process namespace that it made for its child."""
+
+
+def _make(record: Record) -> None:
+    processes.stop(processes.marked(record.places.directory), grace_seconds=1)
+    held = _hold_machine(record)
+    ready = record.places.sockets / "keeper.ready"
+    ready.unlink(missing_ok=True)
+    try:
+        keeper = processes.start(
+            Launch(
+                arguments=[
+                    *("unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork"),
+                    *("--mount-proc", "--kill-child=KILL", "--"),
+                    *(sys.executable, "-m", "tests.localcluster.keeper"),
+                    *(str(record.places.data), str(ready)),
+                ],
+                record=record.places.processes / f"{KEEPER}.json",
+                log=record.places.log(KEEPER),
+                mark=record.places.directory,
+                environment={**os.environ, "PYTHONPATH": str(places.REPOSITORY)},
+                inherited=(held,),
+            )
+        )
+    finally:
+        os.close(held)
+    waiting.until(
+        lambda: ready.exists() or not keeper.is_alive(), seconds=20, complaint=lambda: _log(record)
+    )
+    if not keeper.is_alive():
+        raise Complaint(_log(record))
+
+
+def _log(record: Record) -> str:
+    return f"the node's namespaces were not made:\n{record.places.log(KEEPER).read_text()[-1500:]}"
+
+
+def _hold_machine(record: Record) -> int:
+    """The machine's one place for a node; the keeper inherits it, so it is free again when the keeper dies."""
+    held = locks.try_hold(places.NODE_LOCK)
+    if held is None:
+        raise Complaint(_taken())
+    os.ftruncate(held, 0)
+    os.pwrite(held, json.dumps({"name": record.name, "directory": str(record.places.directory)}).encode(), 0)
+    return held
+
+
+def _taken() -> str:
+    holder = {"name": "?", "directory": "?"}
+    with suppress(OSError, ValueError):
+        holder = json.loads(places.NODE_LOCK.read_text())
+    return (
+        f"one node at a time fits a machine, and {holder['name']!r} ({holder['directory']}) holds the place; "
+        f"take it down with: python -m tests.localcluster down --name {holder['name']}"
+    )
+
+
+def run(record: Record, *command: str) -> str:
+    """Run a command to its end inside of the node's namespaces."""
+    done = subprocess.run(
+        [*current(record).prefix, *command], capture_output=True, text=True, check=False, cwd="/"
+    )
+    if done.returncode:
+        raise Complaint(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def remove_traces(record: Record) -> None:
+    """What outlives the namespaces: the host's end of the link, control groups, a mount point."""
+    network.remove_link(record)
+    remains.remove_control_groups(group(record))
+    made = record.places.data / "made-directories"
+    if made.exists():
+        for directory in reversed(made.read_text().splitlines()):
+            with suppress(OSError):  # something else moved in meanwhile
+                Path(directory).rmdir()
