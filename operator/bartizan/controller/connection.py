@@ -81,7 +81,7 @@ class Connection:
                 raise ApiError(0, "Unreachable", f"{call.method} {call.path}: {error}") from error
 
     async def _exchange(self, call: Call) -> Manifest:
-        headers = {"Content-Type": call.content_type, "Accept": "application/json"}
+        headers = {"Content-Type": call.content_type, "Accept": call.accept}
         request = await self._client.param_serialize(
             call.method,
             call.path,
