@@ -40,10 +40,12 @@ __all__ = [
     "Call",
     "Kind",
     "Manifest",
+    "Manifests",
     "Transport",
 ]
 
 Manifest = dict[str, Any]
+Manifests = list[Manifest]
 
 CHUNK = 500
 """Objects a page of a LIST: bounds the memory that a large cluster takes."""
@@ -131,13 +133,13 @@ class Api:
 
     async def list(
         self, kind: Kind, namespace: str | None = None, *, labels: Mapping[str, str] | None = None
-    ) -> list[Manifest]:
+    ) -> Manifests:
         """Every object of a namespace, or of the cluster with `None`; `labels` is matched by the server."""
         return await self._list(kind, namespace, labels, JSON)
 
     async def list_metadata(
         self, kind: Kind, namespace: str | None = None, *, labels: Mapping[str, str] | None = None
-    ) -> list[Manifest]:
+    ) -> Manifests:
         """As `list`, of each object only its `metadata`: a fraction of the bytes."""
         return await self._list(kind, namespace, labels, METADATA_LIST)
 
@@ -207,8 +209,8 @@ class Api:
 
     async def _list(
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None, accept: str
-    ) -> list[Manifest]:
-        items: list[Manifest] = []
+    ) -> Manifests:
+        items: Manifests = []
         after: str | None = ""
         while after is not None:
             query = _page(labels, after)

@@ -39,6 +39,11 @@ class Log:
         self._logger.error(message, extra={"fields": fields}, exc_info=exception)
 
 
+def logger(name: str) -> Log:
+    """A module's logger; `name` is its `__name__`."""
+    return Log(name)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 

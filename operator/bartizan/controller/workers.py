@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from bartizan.controller import metrics
+from bartizan.controller import log, metrics
 from bartizan.controller.api import ApiError
-from bartizan.controller.log import Log
 from bartizan.controller.retries import LONGEST_SECONDS
 from bartizan.controller.work_queue import Key, WorkQueue
 
@@ -16,7 +15,7 @@ RECONCILE_SECONDS = 60.0
 UNREACHABLE_SECONDS = 15.0
 """Longest backoff while the API server does not answer: once it does, everything is picked up soon."""
 
-_log = Log("bartizan.workers")
+LOGGER = log.logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,6 @@ class Workers:
         seconds = self._queue.retry(key, ceiling_seconds)
         fields = {"endpoint": str(key), "error": error, "retry_in_seconds": round(seconds, 1)}
         if exception is None:
-            _log.warning("reconcile failed", **fields)
+            LOGGER.warning("reconcile failed", **fields)
         else:
-            _log.error("reconcile failed", exception=exception, **fields)
+            LOGGER.error("reconcile failed", exception=exception, **fields)
