@@ -9,6 +9,7 @@ import yaml
 
 from tests.localcluster.certificates import Pair
 from tests.localcluster.complaints import Complaint
+from tests.localcluster.places import write_changed
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ def write(path: Path, access: Access) -> Path:
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(document))
-    return path
+    return write_changed(path, yaml.safe_dump(document))
 
 
 def server_of(path: Path) -> str:

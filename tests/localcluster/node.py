@@ -24,6 +24,7 @@ from tests.localcluster import (
 from tests.localcluster.binaries import tool
 from tests.localcluster.certificates import Subject
 from tests.localcluster.components import Component
+from tests.localcluster.places import write_changed
 from tests.localcluster.record import Level, Record
 
 NAME = "node1"
@@ -99,7 +100,7 @@ def _containerd(record: Record) -> Component:
         *_toml('plugins."io.containerd.grpc.v1.cri"', runtime),
     ]
     path = record.places.configuration / "containerd.toml"
-    path.write_text("\n".join(lines) + "\n")
+    write_changed(path, "\n".join(lines) + "\n")
     return Component(
         "containerd",
         [str(shutil.which("containerd")), f"--config={path}"],
@@ -131,7 +132,7 @@ def _kubelet(record: Record) -> Component:
     )
     kubeconfig = controlplane.identify(record, "node", Subject(f"system:node:{NAME}", "system:nodes"))
     resolver = record.places.configuration / "resolv.conf"
-    resolver.write_text("")
+    write_changed(resolver, "")
     configuration = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -151,7 +152,6 @@ def _kubelet(record: Record) -> Component:
         "healthzPort": record.ports["kubelet-health"],
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{sandbox.group(record)}",
-        "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,
         "failSwapOn": False,
@@ -209,8 +209,7 @@ def _enforcer(record: Record) -> Component:
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> Path:
     """Kubernetes reads JSON wherever it reads YAML."""
-    path.write_text(json.dumps(document, indent=2))
-    return path
+    return write_changed(path, json.dumps(document, indent=2))
 
 
 def _toml(table: str, values: Mapping[str, Any]) -> list[str]:

@@ -84,6 +84,16 @@ def of(name: str) -> ClusterPlaces:
     return ClusterPlaces(clusters() / name)
 
 
+def write_changed(path: Path, content: str) -> Path:
+    """Write a file, readable to its owner only, unless it says so already: components end when theirs is touched."""
+    if not path.exists() or path.read_text() != content:
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(content)
+        fresh.replace(path)
+    return path
+
+
 def lock_of(name: str) -> Path:
     """Beside the cluster's directory, because the lock must outlive it."""
     return clusters() / f".{name}.lock"

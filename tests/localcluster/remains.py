@@ -33,6 +33,19 @@ def control_groups(name: str) -> list[Path]:
     return [group for group in found if (group / "cgroup.procs").exists()]
 
 
+def create_control_groups(name: str) -> None:
+    """In each hierarchy that has controllers; the kubelet insists on finding its root there."""
+    hierarchies = [_CONTROL_GROUPS, *_CONTROL_GROUPS.iterdir()]
+    for hierarchy in hierarchies:
+        if (hierarchy / "cgroup.procs").exists() and not _is_inner(hierarchy):
+            (hierarchy / name).mkdir(exist_ok=True)
+
+
+def _is_inner(group: Path) -> bool:
+    """On cgroup v2 what lies below the root are groups, on v1 hierarchies."""
+    return group != _CONTROL_GROUPS and (_CONTROL_GROUPS / "cgroup.procs").exists()
+
+
 def remove_control_groups(name: str) -> None:
     """Groups vanish only once the last of their processes is reaped, so it may take a moment."""
     for group in control_groups(name):

@@ -27,6 +27,7 @@ def ensure(record: Record) -> Surroundings:
         with progress.step(f"{record.name}: namespaces of the node"):
             _make(record)
     surroundings = current(record)
+    remains.create_control_groups(group(record))
     network.ensure_link(record, surroundings.prefix)
     return surroundings
 
