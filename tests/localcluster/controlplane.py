@@ -162,6 +162,9 @@ def _delegated(kubeconfig: Path) -> dict[str, object]:
         "kubeconfig": kubeconfig,
         "authentication-kubeconfig": kubeconfig,
         "authorization-kubeconfig": kubeconfig,
+        # at the usual 20 requests a second a controller manager takes 4 s to start its controllers
+        "kube-api-qps": 500,
+        "kube-api-burst": 1000,
         "authentication-skip-lookup": "true",  # there is no aggregation layer to look up
     }
 
