@@ -4,7 +4,6 @@ import subprocess
 from typing import Any
 
 import yaml
-
 from tests.localcluster import controlplane, images
 from tests.localcluster.binaries import tool
 from tests.localcluster.complaints import Complaint
@@ -37,9 +36,12 @@ def apply(record: Record) -> None:
 
 
 def is_dns_ready(record: Record) -> bool:
-    url = f"{record.server}/apis/apps/v1/namespaces/kube-system/deployments/coredns"
-    found = controlplane.admin(record).get_json(url) or {}
-    return bool(found.get("status", {}).get("readyReplicas"))
+    """Asks the DNS pod itself: after a crash of the node, the pod's status tells of better days."""
+    ask = controlplane.admin(record)
+    pods = f"{record.server}/api/v1/namespaces/kube-system/pods"
+    found = ask.get_json(f"{pods}?labelSelector=k8s-app%3Dkube-dns") or {"items": []}
+    names = [pod["metadata"]["name"] for pod in found["items"]]
+    return any(ask.get(f"{pods}/{name}:8181/proxy/ready") is not None for name in names)
 
 
 def _manifests() -> list[dict[str, Any]]:

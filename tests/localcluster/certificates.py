@@ -1,6 +1,6 @@
 """The cluster's certificate authority and what it signs: one client certificate for each component."""
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_LIFETIME = datetime.timedelta(days=365)
-_SKEW = datetime.timedelta(hours=1)
+_LIFETIME = dt.timedelta(days=365)
+_SKEW = dt.timedelta(hours=1)
 """Certificates are valid from an hour ago: clocks jump on machines that wake up."""
 
 
@@ -110,10 +110,8 @@ def _alternative(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -45,7 +45,7 @@ def ensure(component: Component, surroundings: Surroundings) -> None:
     if running is None:
         start(component, surroundings)
     elif not waiting.holds_within(_SICK_SECONDS, component.is_ready):
-        processes.stop([running], grace_seconds=5)
+        processes.stop(running, grace_seconds=5)
         start(component, surroundings)
 
 

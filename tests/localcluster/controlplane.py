@@ -30,9 +30,7 @@ def authority(record: Record) -> Pair:
 
 
 def admin(record: Record) -> Caller:
-    client = certificates.ensure(
-        record.places.certificates, "admin", Subject("bartizan-admin", "system:masters")
-    )
+    client = certificates.ensure(record.places.certificates, "admin", Subject("bartizan-admin", "system:masters"))
     return Caller(authority(record).certificate, client)
 
 
@@ -130,8 +128,7 @@ def controller_manager(record: Record) -> Component:
         "kube-controller-manager",
         _command("kube-controller-manager", flags),
         lambda: (
-            probes.is_healthy(record.url("kube-controller-manager") + "/healthz")
-            and ask.get(first_work) is not None
+            probes.is_healthy(record.url("kube-controller-manager") + "/healthz") and ask.get(first_work) is not None
         ),
     )
 

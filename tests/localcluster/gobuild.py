@@ -123,7 +123,7 @@ def _compile(toolchain: Path, program: Program, home: Path) -> None:
 
 
 def _flags(program: Program) -> list[str]:
-    major, minor, *_ = program.version.split(".") + ["0"]
+    major, minor, *_ = (*program.version.split("."), "0")
     link = ["-s", "-w"]
     for package in program.stamped:
         stamps = {"gitVersion": f"v{program.version}", "gitMajor": major, "gitMinor": minor}
@@ -163,4 +163,4 @@ def _toolchain() -> Path:
 def _is_new_enough(go: str) -> bool:
     said = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"go(\d+)\.(\d+)", said)
-    return bool(match) and (int(match[1]), int(match[2])) >= versions.GO_MINIMUM
+    return match is not None and (int(match[1]), int(match[2])) >= versions.GO_MINIMUM

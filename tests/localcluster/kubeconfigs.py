@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.localcluster.certificates import Pair
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.places import write_changed

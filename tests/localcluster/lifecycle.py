@@ -22,9 +22,6 @@ from tests.localcluster.complaints import Complaint
 from tests.localcluster.components import Component, Surroundings
 from tests.localcluster.record import Level, Record
 
-_GRACE_SECONDS = 1
-"""Nothing is worth saving in a cluster that goes down; longer only costs the tests' time."""
-
 
 def up(name: str, level: Level, *, owned: bool = False) -> Record:
     """Bring the cluster up, or heal what of it is down. ``owned``: it may be swept once this process has ended."""
@@ -51,8 +48,8 @@ def down(name: str) -> bool:
     with _lock(name):
         known = record.read(name)
         with progress.step(f"{name}: down"):
-            # SIGTERM for the enforcer's sake; killing the namespaces' first process ends all others in them
-            processes.stop(processes.marked(directory), grace_seconds=_GRACE_SECONDS)
+            # nothing in it is worth a goodbye, and a node's first process takes all others with it
+            processes.kill(processes.marked(directory))
             if known and known.level is Level.NODE:
                 sandbox.remove_traces(known)
             remains.unmount_below(directory)
@@ -78,7 +75,7 @@ def stop(name: str, component: str) -> None:
     surroundings = _surroundings(existing(name))
     running = surroundings.process(_checked(name, component))
     if running:
-        processes.stop([running], grace_seconds=10)
+        processes.stop(running, grace_seconds=10)
 
 
 def start(name: str, component: str) -> None:
@@ -93,9 +90,7 @@ def status(name: str) -> list[tuple[str, str]]:
     """Each component with ``ready``, ``not ready`` or ``down``."""
     known = existing(name)
     surroundings = _surroundings(known)
-    return [
-        (component.name, _health(component, surroundings)) for stage in _stages(known) for component in stage
-    ]
+    return [(component.name, _health(component, surroundings)) for stage in _stages(known) for component in stage]
 
 
 def existing(name: str) -> Record:

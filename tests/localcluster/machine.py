@@ -73,9 +73,7 @@ def _install(packages: list[str]) -> None:
             ["update", "--quiet"],
             ["install", "--yes", "--quiet", "--no-install-recommends", *packages],
         ):
-            done = subprocess.run(
-                ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False)
             if done.returncode and arguments[0] == "install":
                 raise Complaint(f"apt-get {' '.join(arguments)} failed:\n{done.stderr[-1500:]}")
 
@@ -97,10 +95,10 @@ def _no_services() -> Iterator[None]:
 
 def _other_kubelet() -> int | None:
     """A kubelet of the machine itself; those of kind and minikube live in process namespaces of their own."""
-    own = os.readlink("/proc/self/ns/pid")
+    own = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         try:
-            if (entry / "comm").read_text().strip() == "kubelet" and os.readlink(entry / "ns/pid") == own:
+            if (entry / "comm").read_text().strip() == "kubelet" and (entry / "ns/pid").readlink() == own:
                 return int(entry.name)
         except (OSError, ValueError):
             continue

@@ -37,9 +37,7 @@ def link_name(record: Record) -> str:
 def free_addresses() -> tuple[str, str]:
     """The host's and the node's end of a link network that overlaps with no route of the host."""
     routes = json.loads(_run(["ip", "-json", "-4", "route"]))
-    used = [
-        ipaddress.ip_network(route["dst"], strict=False) for route in routes if route["dst"] != "default"
-    ]
+    used = [ipaddress.ip_network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
     for candidate in map(ipaddress.ip_network, _CANDIDATES):
         if not any(candidate.overlaps(network) for network in used):
             host, node = list(candidate.hosts())
@@ -66,9 +64,7 @@ def remove_link(record: Record) -> None:
     """The kernel removes it with the node's network namespace, a little later than the processes."""
     if _exists(record):
         subprocess.run(["ip", "link", "delete", link_name(record)], capture_output=True, check=False)
-    waiting.until(
-        lambda: not _exists(record), seconds=10, complaint=lambda: f"{link_name(record)} does not go away"
-    )
+    waiting.until(lambda: not _exists(record), seconds=10, complaint=lambda: f"{link_name(record)} does not go away")
 
 
 def _exists(record: Record) -> bool:

@@ -213,13 +213,8 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> Path:
 
 
 def _toml(table: str, values: Mapping[str, Any]) -> list[str]:
-    scalars = [
-        f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)
-    ]
+    scalars = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
     nested = [
-        line
-        for key, value in values.items()
-        if isinstance(value, dict)
-        for line in _toml(f"{table}.{key}", value)
+        line for key, value in values.items() if isinstance(value, dict) for line in _toml(f"{table}.{key}", value)
     ]
     return [f"[{table}]", *scalars, *nested]

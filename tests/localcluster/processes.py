@@ -119,21 +119,21 @@ def marked(directory: Path) -> list[Identity]:
     return found
 
 
-def stop(identities: Sequence[Identity], *, grace_seconds: float) -> None:
-    """SIGTERM, and SIGKILL for those that are alive after ``grace_seconds``."""
-    _signal(identities, signal.SIGTERM)
-    if not waiting.holds_within(grace_seconds, lambda: _all_gone(identities)):
-        _signal(identities, signal.SIGKILL)
-        waiting.until(
-            lambda: _all_gone(identities),
-            seconds=20,
-            complaint=lambda: f"processes outlive SIGKILL: {[one.pid for one in identities if one.is_alive()]}",
-        )
+def stop(identity: Identity, *, grace_seconds: float) -> None:
+    """SIGTERM, and SIGKILL when it is alive after ``grace_seconds``."""
+    identity.kill(signal.SIGTERM)
+    if not waiting.holds_within(grace_seconds, lambda: _all_gone([identity])):
+        kill([identity])
 
 
-def _signal(identities: Sequence[Identity], number: signal.Signals) -> None:
+def kill(identities: Sequence[Identity]) -> None:
     for identity in identities:
-        identity.kill(number)
+        identity.kill(signal.SIGKILL)
+    waiting.until(
+        lambda: _all_gone(identities),
+        seconds=20,
+        complaint=lambda: f"processes outlive SIGKILL: {[one.pid for one in identities if one.is_alive()]}",
+    )
 
 
 def _all_gone(identities: Sequence[Identity]) -> bool:
@@ -147,7 +147,7 @@ def reap() -> None:
 
 
 def _pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
 def _stat(pid: int) -> list[str]:

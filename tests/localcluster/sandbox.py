@@ -47,7 +47,7 @@ _SPACES = {"mount": "mnt", "net": "net", "uts": "uts", "ipc": "ipc", "pid": "pid
 
 
 def _make(record: Record) -> None:
-    processes.stop(processes.marked(record.places.directory), grace_seconds=1)
+    processes.kill(processes.marked(record.places.directory))
     held = _hold_machine(record)
     ready = record.places.sockets / "keeper.ready"
     ready.unlink(missing_ok=True)
@@ -69,9 +69,7 @@ def _make(record: Record) -> None:
         )
     finally:
         os.close(held)
-    waiting.until(
-        lambda: ready.exists() or not keeper.is_alive(), seconds=20, complaint=lambda: _log(record)
-    )
+    waiting.until(lambda: ready.exists() or not keeper.is_alive(), seconds=20, complaint=lambda: _log(record))
     if not keeper.is_alive():
         raise Complaint(_log(record))
 
@@ -102,9 +100,7 @@ def _taken() -> str:
 
 def run(record: Record, *command: str) -> str:
     """Run a command to its end inside of the node's namespaces."""
-    done = subprocess.run(
-        [*current(record).prefix, *command], capture_output=True, text=True, check=False, cwd="/"
-    )
+    done = subprocess.run([*current(record).prefix, *command], capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
         raise Complaint(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
