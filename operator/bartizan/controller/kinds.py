@@ -60,6 +60,9 @@ ALL = (
     POD_DISRUPTION_BUDGET,
     MODEL_DEPLOYMENT,
 )
+OWNED = (NETWORK_POLICY, DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, POD_DISRUPTION_BUDGET, CONTROLLER_REVISION, POD)
+"""What an endpoint owns and the operator may watch wherever it manages; Secrets are another matter."""
+
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in ALL}
 
 

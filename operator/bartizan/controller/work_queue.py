@@ -55,6 +55,7 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []  # holds stale entries, too: `_delayed` is the truth
         self._changed = asyncio.Event()
         self._is_closed = False
+        self._done_at = clock()
 
     def enqueue(self, key: Key, priority: Priority = Priority.EVENT) -> None:
         """Adds a key; one that is there already keeps its place, unless its priority rises."""
@@ -109,6 +110,7 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Ends the processing of a key; if it was added in the meantime, it waits again."""
         self._processing.discard(key)
+        self._done_at = self._clock()
         if again := self._again.pop(key, None):
             self._waiting[again[0]][key] = again[1]
             self._changed.set()
@@ -132,6 +134,11 @@ class WorkQueue:
         """How long the key has waited that waits longest; 0 for an empty queue."""
         since = [at for line in self._waiting.values() for at in line.values()] + [at for _, at in self._again.values()]
         return max(0.0, self._clock() - min(since)) if since else 0.0
+
+    @property
+    def stall_seconds(self) -> float:
+        """Since the processing of any key ended, or since the queue was made."""
+        return self._clock() - self._done_at
 
     def _add(self, key: Key, priority: Priority) -> None:
         now = self._clock()

@@ -1,0 +1,119 @@
+"""From watch events to keys: which ModelDeployment an event concerns, and whether it says anything new.
+
+The handlers do no work and return nothing: Kopf neither retries an event's handler nor keeps what it returns to itself.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from bartizan.controller import kinds, metrics
+from bartizan.controller.kinds import MODEL_DEPLOYMENT, POD, Kind
+from bartizan.controller.settings import Settings
+from bartizan.controller.work_queue import Key, Priority
+from bartizan.policy import names
+
+POD_DEBOUNCE_SECONDS = 0.075
+"""A starting pod changes many times a second; one look at the end of a burst is enough."""
+
+MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
+"""Matched by the API server: an object that loses the label arrives as deleted, and so does not pass unseen."""
+
+OWN_MANAGERS = frozenset({names.FIELD_MANAGER, names.STATUS_FIELD_MANAGER})
+
+Enqueue = Callable[[Key, float, Priority], None]
+"""Key, delay in seconds, priority. Called in Kopf's thread."""
+
+
+class Observer:
+    """Judges events. Remembers of each ModelDeployment what it looked like, to tell the echo of our own status."""
+
+    def __init__(self, enqueue: Enqueue) -> None:
+        self._enqueue = enqueue
+        self._looks: dict[Key, tuple[Any, ...]] = {}
+
+    def see_endpoint(self, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """`event_type` is None where Kopf lists: at the start, and after a gap in the watch."""
+        metadata = body["metadata"]
+        key = Key(metadata["namespace"], metadata["name"])
+        look = _look(body)
+        is_echo = event_type == "MODIFIED" and self._looks.get(key) == look
+        if event_type == "DELETED":
+            self._looks.pop(key, None)
+        else:
+            self._looks[key] = look
+        if is_echo:
+            return _count(MODEL_DEPLOYMENT, "ignored")
+        self._enqueue(key, 0.0, Priority.RESYNC if event_type is None else Priority.EVENT)
+        return _count(MODEL_DEPLOYMENT, "enqueued")
+
+    def see_owned(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """An object that carries our label: its endpoint's name is in another one."""
+        key = owner_of(body)
+        # What a listing shows at the start belongs to an endpoint that is listed, too, or is the resync's business.
+        if key is None or event_type is None:
+            return _count(kind, "ignored")
+        self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
+        return _count(kind, "enqueued")
+
+
+def owner_of(body: Mapping[str, Any]) -> Key | None:
+    """The endpoint that an object says it belongs to; None where it says nothing of the kind."""
+    metadata = body.get("metadata") or {}
+    endpoint = (metadata.get("labels") or {}).get(names.ENDPOINT_LABEL)
+    namespace = metadata.get("namespace")
+    return Key(namespace, endpoint) if endpoint and namespace else None
+
+
+def owned_kinds(settings: Settings) -> tuple[Kind, ...]:
+    """The kinds that are watched and swept for drift; Secrets only where the operator may read them."""
+    return (*kinds.OWNED, *((kinds.SECRET,) if settings.watch_secrets else ()))
+
+
+def registry(observer: Observer, settings: Settings) -> kopf.OperatorRegistry:
+    """Kopf's registry with one thin handler for each watched kind."""
+    handlers = kopf.OperatorRegistry()
+
+    async def on_endpoint(event: kopf.RawEvent, **_: object) -> None:
+        observer.see_endpoint(event["type"], event["object"])
+
+    _register(handlers, MODEL_DEPLOYMENT, on_endpoint)
+    for kind in owned_kinds(settings):
+        _register(handlers, kind, _owned_handler(observer, kind))
+    return handlers
+
+
+def _owned_handler(observer: Observer, kind: Kind) -> Callable[..., Any]:
+    async def on_owned(event: kopf.RawEvent, **_: object) -> None:
+        observer.see_owned(kind, event["type"], event["object"])
+
+    return on_owned
+
+
+def _register(handlers: kopf.OperatorRegistry, kind: Kind, handler: Callable[..., Any]) -> None:
+    kopf.on.event(group=kind.group, version=kind.version, plural=kind.plural, id=kind.plural, registry=handlers)(
+        handler
+    )
+
+
+def _look(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a reconcile could care about: all but our own status; that of somebody else shows by its writer."""
+    metadata = body["metadata"]
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        tuple(metadata.get("finalizers") or ()),
+        tuple(sorted((metadata.get("labels") or {}).items())),
+        tuple(sorted((metadata.get("annotations") or {}).items())),
+        tuple(
+            (entry.get("manager"), entry.get("time"))
+            for entry in metadata.get("managedFields") or ()
+            if entry.get("subresource") == "status" and entry.get("manager") not in OWN_MANAGERS
+        ),
+    )
+
+
+def _count(kind: Kind, outcome: str) -> None:
+    metrics.WATCH_EVENTS.labels(kind=kind.kind, outcome=outcome).inc()

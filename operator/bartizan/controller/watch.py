@@ -1,0 +1,137 @@
+"""Runs Kopf: in a thread and an event loop of its own, so that it may end and start again without taking us along.
+
+Kopf, when it stops, cancels every task of its event loop, also those that are not its own; and it ends altogether when
+one of its watches is refused. Neither may stop the workers.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import kopf
+
+from bartizan.controller import handlers, log
+from bartizan.controller.connection import SERVICE_ACCOUNT_TOKEN, is_in_cluster
+from bartizan.controller.settings import Settings
+from bartizan.policy import names
+
+LOGGER = log.logger(__name__)
+
+JOIN_SECONDS = 10.0
+
+_BACKOFFS_SECONDS = (1, 1, 2, 3, 5)
+"""Kopf's own retries of a refused listing, shorter than its default: our prerequisites say better what is wrong."""
+
+
+class Watch:
+    """One run of Kopf over some namespaces (all, where there are none)."""
+
+    def __init__(
+        self,
+        observer: handlers.Observer,
+        settings: Settings,
+        environment: Mapping[str, str],
+        namespaces: tuple[str, ...] = (),
+    ) -> None:
+        self._observer = observer
+        self._settings = settings
+        self._environment = environment
+        self.namespaces = namespaces
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Until `stop`, or until Kopf gives up: then its error is raised."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        thread = threading.Thread(target=self._run_thread, args=(ended, ended.get_loop()), name="kopf", daemon=True)
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            self.stop()
+            async with asyncio.timeout(JOIN_SECONDS):
+                await ended
+            raise
+
+    def stop(self) -> None:
+        """May be called at any time; `run` returns soon after."""
+        self._is_stopping = True
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def beat(self, answer: Callable[[], None]) -> None:
+        """Has Kopf's loop call `answer`: it does as long as nothing blocks it."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(answer)
+
+    def _run_thread(self, ended: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
+        error: Exception | None = None
+        try:
+            asyncio.run(self._operate())
+        except Exception as caught:  # noqa: BLE001 - handed over to the other thread
+            error = caught
+        loop.call_soon_threadsafe(_finish, ended, error)
+
+    async def _operate(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        if self._is_stopping:
+            return
+        registry = handlers.registry(self._observer, self._settings)
+        kopf.on.login(id="login", registry=registry)(self._login)
+        await kopf.operator(
+            registry=registry,
+            settings=operator_settings(self._settings),
+            standalone=True,
+            clusterwide=not self.namespaces,
+            namespaces=self.namespaces,
+            stop_flag=self._stop,
+        )
+
+    async def _login(self, **arguments: object) -> kopf.ConnectionInfo | None:
+        if not is_in_cluster(self._environment):
+            return kopf.login_with_kubeconfig(**arguments)  # type: ignore[arg-type]
+        return _service_account(self._environment, SERVICE_ACCOUNT_TOKEN)
+
+
+def operator_settings(settings: Settings) -> kopf.OperatorSettings:
+    """Kopf as we use it: it lists, watches and calls handlers, and writes nothing."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.watching.chunk_size = 500
+    chosen.watching.server_timeout = 600
+    chosen.watching.client_timeout = 660
+    chosen.networking.connect_timeout = 10
+    chosen.networking.request_timeout = 60
+    chosen.networking.enforce_retry_after = True
+    chosen.networking.error_backoffs = _BACKOFFS_SECONDS
+    chosen.persistence.finalizer = f"{names.GROUP}/kopf"
+    chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
+    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
+    for kind in handlers.owned_kinds(settings):
+        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = handlers.MANAGED_SELECTOR
+    return chosen
+
+
+def _service_account(environment: Mapping[str, str], token: Path) -> kopf.ConnectionInfo:
+    """By address, not by name: the watch must not hang on the cluster's DNS."""
+    host = environment["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
+    return kopf.ConnectionInfo(
+        server=f"https://{host}:{environment.get('KUBERNETES_SERVICE_PORT', '443')}",
+        ca_path=token.with_name("ca.crt"),
+        token=token.read_text(encoding="utf-8").strip(),
+    )
+
+
+def _finish(ended: asyncio.Future[None], error: Exception | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
