@@ -1,0 +1,92 @@
+"""Which address ranges may be named, and which nobody reaches whatever is named: link-local and cloud metadata."""
+
+import ipaddress
+import re
+from typing import TypeAlias
+
+from bartizan.policy.nodes import ABSENT, Absent, Node, show
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+NEVER_REACHED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(cidr)
+    for cidr in (
+        "169.254.0.0/16",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::254/128",
+        "fd20:ce::254/128",
+    )
+)
+"""Link-local, where most clouds keep their metadata service, and the services that live elsewhere: Alibaba, Azure,
+Oracle, then IPv6: link-local, AWS, Google."""
+
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4-mapped addresses: the IPv4 rules above could be walked round through them."""
+
+WIDEST_CLIENTS = {4: 8, 6: 32}
+"""Prefix lengths: a wider range of clients is the internet by another name."""
+
+
+def judge_clients(node: Node) -> str | Absent:
+    """A range that clients may come from."""
+    network = _read(node)
+    if isinstance(network, Absent):
+        return network
+    widest = WIDEST_CLIENTS[network.version]
+    if network.prefixlen < widest:
+        return node.refuse(
+            f"{show(node.value)} opens the endpoint to nearly everyone; "
+            f"name the network of your gateway, /{widest} or narrower"
+        )
+    return _unless_never_reached(node, network)
+
+
+def judge_peer(node: Node) -> str | Absent:
+    """A range that the pods may reach. A wide one is allowed: see `exceptions_within`."""
+    network = _read(node)
+    return network if isinstance(network, Absent) else _unless_never_reached(node, network)
+
+
+def judge_exception(node: Node) -> str | Absent:
+    """A range that stays shut; it only ever closes."""
+    network = _read(node)
+    return ABSENT if isinstance(network, Absent) else str(network)
+
+
+def exceptions_within(cidr: str) -> tuple[str, ...]:
+    """What a policy for `cidr` has to except, so that no range, however wide, opens a metadata service."""
+    network = ipaddress.ip_network(cidr)
+    return tuple(str(shut) for shut in NEVER_REACHED if contains(network, shut))
+
+
+def contains(outer: Network, inner: Network) -> bool:
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
+def _read(node: Node) -> Network | Absent:
+    text = node.value if isinstance(node.value, str) else ""
+    if not re.fullmatch(r"[0-9a-fA-F:.]{2,39}/[0-9]{1,3}", text):
+        return node.refuse(f"{show(node.value)} is not a CIDR; write for example 10.20.0.0/16")
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return node.refuse(f"{show(node.value)} is not a CIDR; write for example 10.20.0.0/16")
+    if ipaddress.ip_interface(text).ip != network.network_address:
+        return node.refuse(f"{show(node.value)} has bits set beyond its prefix; write {network}")
+    if isinstance(network, ipaddress.IPv6Network) and network.overlaps(MAPPED):
+        return node.refuse(f"{show(node.value)} covers IPv4 in IPv6's clothes; write a range of IPv4 as such")
+    return network
+
+
+def _unless_never_reached(node: Node, network: Network) -> str | Absent:
+    shut = next((shut for shut in NEVER_REACHED if contains(shut, network)), None)
+    if shut is not None:
+        return node.refuse(
+            f"{show(node.value)} lies within {shut}, link-local and metadata addresses, which stay shut; remove it"
+        )
+    return str(network)

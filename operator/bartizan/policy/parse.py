@@ -1,0 +1,83 @@
+"""From a manifest to a ModelDeployment: closed on its own, whatever schema did or did not run before.
+
+A field that is absent has its closed default, one that is unknown or of a wrong type is a problem, and all problems
+come back together. Nothing raises: any JSON at all gives one or the other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.policy import names
+from bartizan.policy.model import Identity, ModelDeployment, Problem, Spec
+from bartizan.policy.nodes import Node, show
+from bartizan.policy.sections import access, limits, network, serving, strategy
+from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
+from bartizan.policy.template import allow_list
+from bartizan.policy.template.place import Place
+
+DEFAULT_REPLICAS = 1
+MOST_REPLICAS = 100
+MODEL_NAME = Text(
+    128,
+    r"[A-Za-z0-9]([-A-Za-z0-9._/:@]*[A-Za-z0-9])?",
+    "is not a model's name; use letters, digits and any of '-._/:@' between them",
+)
+
+_SPEC = Record(
+    {
+        "model": Record({"name": MODEL_NAME}, required=("name",)),
+        "template": lambda node: node.value,
+        "replicas": Whole(0, MOST_REPLICAS),
+        "serving": serving.judge,
+        "access": access.judge,
+        "limits": limits.judge,
+        "network": network.judge,
+        "strategy": strategy.judge,
+    },
+    required=("model", "template"),
+    unknown="is not a field of a ModelDeployment; remove it",
+)
+_TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | tuple[Problem, ...]:
+    """The accepted ModelDeployment, or everything that is wrong with it."""
+    problems: list[Problem] = []
+    root = Node("", manifest, problems)
+    _judge_name(root, identity)
+    spec_node = _spec_node(root)
+    section = _SPEC(spec_node)
+    wish = section.get("template")
+    containers = allow_list.container_names(wish)
+    served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
+    template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
+    if problems:
+        return tuple(dict.fromkeys(problems))
+    spec = Spec(
+        model_name=section["model"]["name"],
+        template=template,
+        replicas=section.get("replicas", DEFAULT_REPLICAS),
+        serving=served,
+        access_from=access.build_from(section.get("access", {})),
+        clients=access.build_clients(section.get("access", {})),
+        limits=limits.build(section.get("limits", {})),
+        egress=network.build(section.get("network", {})),
+        strategy=strategy.build(section.get("strategy", {})),
+    )
+    return ModelDeployment(identity, spec)
+
+
+def _judge_name(root: Node, identity: Identity) -> None:
+    OWN_NAME(Node("metadata.name", identity.name, root.problems))
+
+
+def _spec_node(root: Node) -> Node:
+    """The spec, after a look at what stands beside it."""
+    found = entries(root)
+    for name, child in found.items():
+        if name not in _TOP_LEVEL:
+            child.refuse("is not a field of a ModelDeployment; remove it")
+    for name, wanted in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
+        if name in found and found[name].value != wanted:
+            found[name].refuse(f"{show(found[name].value)} is not {wanted}; write {wanted}")
+    return found.get("spec", root.key("spec", {}))

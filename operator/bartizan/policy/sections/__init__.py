@@ -1,0 +1,1 @@
+"""One section of the spec a file: `judge`, its shape as data, and `build`, which makes values of what passed."""

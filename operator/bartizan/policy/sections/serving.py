@@ -1,0 +1,79 @@
+"""spec.serving: how the model server listens, and which container it is."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.policy import names
+from bartizan.policy.model import Serving, Transport
+from bartizan.policy.nodes import Absent, Node, show
+from bartizan.policy.shapes import LABEL, Choice, Record, Whole
+
+DEFAULT_SOCKET_PATH = "/run/model/model.sock"
+LONGEST_SOCKET_PATH = 100
+"""A unix socket's address holds 107 bytes (unix(7)); some are left for what servers append while binding."""
+GUARD_PORTS = (names.GUARD_PORT, names.STATUS_PORT, names.METRICS_PORT)
+
+_SOCKET_PATH = re.compile(r"/(run|tmp|srv|mnt|var/run|var/tmp)(/[A-Za-z0-9_][-A-Za-z0-9_.]*){2,}")
+_SECRETS = ("/run/secrets/", "/var/run/secrets/")
+
+
+def _socket_path(node: Node) -> str | Absent:
+    path = node.value
+    if not isinstance(path, str) or len(path) > LONGEST_SOCKET_PATH:
+        return node.refuse(f"{show(path)} is not a path of at most {LONGEST_SOCKET_PATH} characters; shorten it")
+    if not _SOCKET_PATH.fullmatch(path) or path.startswith(_SECRETS):
+        return node.refuse(
+            f"{show(path)} is not a socket in a directory of its own below /run, /tmp, /srv, /mnt, /var/run "
+            f"or /var/tmp, without '..'; write for example {DEFAULT_SOCKET_PATH}"
+        )
+    return path
+
+
+def _port(node: Node) -> int | Absent:
+    port = Whole(1024, 65535)(node)
+    if port in GUARD_PORTS:
+        return node.refuse(f"{port} is the guard's; let the model server listen on another port, for example 8000")
+    return port
+
+
+judge = Record(
+    {
+        "protocol": Choice(("OpenAI",)),
+        "transport": Choice(tuple(Transport)),
+        "socketPath": _socket_path,
+        "port": _port,
+        "container": LABEL,
+    }
+)
+
+
+def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -> Serving:
+    """`containers` are the names of the template's containers, as far as they can be read."""
+    transport = Transport(section.get("transport", Transport.UNIX_SOCKET))
+    container = _container(node, section, containers)
+    if transport is Transport.UNIX_SOCKET:
+        if "port" in section:
+            node.key("port", None).refuse("belongs to transport Loopback; remove it or set transport to Loopback")
+        return Serving(transport, container, socket_path=section.get("socketPath", DEFAULT_SOCKET_PATH))
+    if "socketPath" in section:
+        node.key("socketPath", None).refuse("belongs to transport UnixSocket; remove it or set transport to UnixSocket")
+    if "port" not in section and not _was_refused(node, "port"):
+        node.key("port", None).refuse("is missing; with transport Loopback name the port that the model server uses")
+    return Serving(transport, container, port=section.get("port", 0))
+
+
+def _was_refused(node: Node, field: str) -> bool:
+    return any(problem.path == f"{node.path}.{field}" for problem in node.problems)
+
+
+def _container(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -> str:
+    spot = node.key("container", None)
+    chosen: str = section.get("container", "")
+    if not chosen and len(containers) == 1:
+        return containers[0]
+    if not chosen and containers and not _was_refused(node, "container"):
+        spot.refuse(f"is missing; say which of {', '.join(containers)} serves the model")
+    if chosen and chosen not in containers:
+        spot.refuse(f"{show(chosen)} is not a container of the template; name one of its containers")
+    return chosen

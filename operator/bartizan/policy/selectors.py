@@ -1,0 +1,35 @@
+"""Label selectors: their shape, and whether one chooses by what is there or by nothing but exclusion."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.policy.nodes import Node
+from bartizan.policy.shapes import LABEL_KEY, LABEL_VALUE, Choice, Many, Pairs, Record
+
+_EXPRESSION = Record(
+    {
+        "key": LABEL_KEY,
+        "operator": Choice(("In", "NotIn", "Exists", "DoesNotExist")),
+        "values": Many(LABEL_VALUE, 32),
+    },
+    required=("key", "operator"),
+)
+
+
+def _expression(node: Node) -> dict[str, Any]:
+    clean = _EXPRESSION(node)
+    needs_values = clean.get("operator") in ("In", "NotIn")
+    if "operator" in clean and needs_values != bool(clean.get("values")):
+        remedy = "add values" if needs_values else "remove the values"
+        node.refuse(f"operator {clean['operator']} takes {'values' if needs_values else 'no values'}; {remedy}")
+    return clean
+
+
+SHAPE = Record({"matchLabels": Pairs(LABEL_KEY, LABEL_VALUE, 16), "matchExpressions": Many(_expression, 16)})
+
+
+def names_something(selector: Mapping[str, Any]) -> bool:
+    """Whether some label must be there; else the selector chooses all, or all but a few."""
+    expressions = selector.get("matchExpressions", ())
+    positive = any(expression.get("operator") in ("In", "Exists") for expression in expressions)
+    return positive or bool(selector.get("matchLabels"))

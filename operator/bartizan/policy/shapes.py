@@ -1,0 +1,225 @@
+"""The shapes that a field may have: small judges, themselves data, that return a clean copy or note a problem.
+
+A judge never raises and never trusts: what it returns has the right types throughout, so that later rules can look
+at the copy without a second check. Nothing passes that no judge has named.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bartizan.policy.nodes import ABSENT, Absent, Clean, Node, show, suggest
+
+Judge = Callable[[Node], Clean]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string; `rule` says in words what `pattern` says in signs. A `private` value is not shown in messages."""
+
+    longest: int = 253
+    pattern: str = r"(?s).*"
+    rule: str = "must be text"
+    shortest: int = 1
+    private: bool = False
+
+    def __call__(self, node: Node) -> str | Absent:
+        shown = "the value" if self.private else show(node.value)
+        if not isinstance(node.value, str):
+            return node.refuse(f"{shown} is not text; put it in quotes")
+        if not self.shortest <= len(node.value) <= self.longest:
+            wanted = f"{self.shortest} to {self.longest}"
+            return node.refuse(f"{shown} has {len(node.value)} characters; give {wanted}")
+        if not is_printable(node.value) or not re.fullmatch(self.pattern, node.value):
+            return node.refuse(f"{shown} {self.rule}")
+        return node.value
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number."""
+
+    lowest: int
+    highest: int
+
+    def __call__(self, node: Node) -> int | Absent:
+        if type(node.value) is not int:
+            return node.refuse(f"{show(node.value)} is not a whole number; give {self.lowest} to {self.highest}")
+        if not self.lowest <= node.value <= self.highest:
+            return node.refuse(f"{show(node.value)} is out of bounds; give {self.lowest} to {self.highest}")
+        return node.value
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """True or false."""
+
+    def __call__(self, node: Node) -> bool | Absent:
+        if not isinstance(node.value, bool):
+            return node.refuse(f"{show(node.value)} is neither true nor false; write one of them, without quotes")
+        return node.value
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One word of a few; `remedy` says why the others are not among them."""
+
+    options: tuple[str, ...]
+    remedy: str = ""
+
+    def __call__(self, node: Node) -> str | Absent:
+        if isinstance(node.value, str) and node.value in self.options:
+            return node.value
+        words = " or ".join(option or "''" for option in self.options)
+        return node.refuse(f"{show(node.value)} is not {words}; {self.remedy or f'write {words}'}")
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """The one value that changes nothing; `why` the others do, with the remedy."""
+
+    value: bool
+    why: str
+
+    def __call__(self, node: Node) -> bool | Absent:
+        if node.value is self.value:
+            return self.value
+        return node.refuse(f"{show(node.value)} is refused: {self.why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A known field that may not be set; `why`, with the remedy."""
+
+    why: str
+
+    def __call__(self, node: Node) -> Absent:
+        return node.refuse(f"is refused: {self.why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A mapping with these fields and no others. `empty` says what is wrong with having none of them."""
+
+    fields: Mapping[str, Judge]
+    required: tuple[str, ...] = ()
+    unknown: str = "is not a known field; remove it"
+
+    def __call__(self, node: Node) -> dict[str, Clean]:
+        found = entries(node)
+        clean: dict[str, Clean] = {}
+        for name, child in found.items():
+            judge = self.fields.get(name)
+            if judge is None:
+                child.refuse(f"{self.unknown}{suggest(name, self.fields)}")
+                continue
+            value = judge(child)
+            if value is not ABSENT:
+                clean[name] = value
+        for name in self.required:
+            if name not in found and isinstance(node.value, Mapping):
+                node.key(name, None).refuse("is missing; it is required")
+        return clean
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list; `few` says why it needs at least `fewest` entries."""
+
+    judge: Judge
+    most: int
+    fewest: int = 0
+    few: str = "name at least one"
+
+    def __call__(self, node: Node) -> list[Clean]:
+        if not isinstance(node.value, Sequence) or isinstance(node.value, str | bytes):
+            node.refuse(f"{show(node.value)} is not a list; write its entries after dashes")
+            return []
+        if len(node.value) > self.most:
+            node.refuse(f"has {len(node.value)} entries; keep to {self.most}")
+            return []
+        if len(node.value) < self.fewest:
+            node.refuse(f"is empty; {self.few}")
+            return []
+        judged = [self.judge(node.index(position, value)) for position, value in enumerate(node.value)]
+        return [value for value in judged if value is not ABSENT]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A mapping from free names to values, such as labels."""
+
+    name: Judge
+    value: Judge
+    most: int
+
+    def __call__(self, node: Node) -> dict[str, Clean]:
+        found = entries(node)
+        if len(found) > self.most:
+            node.refuse(f"has {len(found)} entries; keep to {self.most}")
+            return {}
+        clean = {}
+        for name, child in found.items():
+            value = self.value(child)
+            if self.name(Node(child.path, name, node.problems)) is not ABSENT and value is not ABSENT:
+                clean[name] = value
+        return clean
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of two shapes, told apart by type: a whole number or text."""
+
+    whole: Whole
+    text: Text
+
+    def __call__(self, node: Node) -> int | str | Absent:
+        return self.text(node) if isinstance(node.value, str) else self.whole(node)
+
+
+def entries(node: Node) -> dict[str, Node]:
+    """The fields of a mapping that are set; null means unset, as in Kubernetes."""
+    if not isinstance(node.value, Mapping):
+        node.refuse(f"{show(node.value)} is not a mapping; write its fields as `name: value` below it")
+        return {}
+    found = {}
+    for name, value in node.value.items():
+        if not isinstance(name, str) or not is_printable(name):
+            node.refuse(f"the key {show(name)} is not text; put it in quotes or remove it")
+        elif value is not None:
+            found[name] = node.key(name, value)
+    return found
+
+
+def is_printable(text: str) -> bool:
+    """No NUL and no half of a surrogate pair: neither survives the way through JSON, API server and kubelet."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+LABEL = Text(
+    63,
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+    "is not a DNS label; use lower-case letters, digits and '-', from letter or digit to letter or digit",
+)
+SUBDOMAIN = Text(
+    253,
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+    "is not a name that Kubernetes allows; use lower-case letters, digits, '-' and '.'",
+)
+LABEL_KEY = Text(
+    317,
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+    "is not a label's key; write `name` or `domain/name`, the name with at most 63 characters",
+)
+LABEL_VALUE = Text(
+    63,
+    r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?",
+    "is not a label's value; use letters, digits, '-', '_' and '.' between letters or digits",
+    shortest=0,
+)
+OWN_NAME = Text(
+    40,
+    r"[a-z]([-a-z0-9]*[a-z0-9])?",
+    "is not a name that fits; start with a letter, use lower-case letters, digits and '-', end with letter or digit",
+)
+"""For endpoints and clients: see names.MAX_NAME_LENGTH."""

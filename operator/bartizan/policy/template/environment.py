@@ -1,0 +1,92 @@
+"""Environment variables: their shape, and those that would open the model server behind the guard's back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.policy.nodes import Node, show
+from bartizan.policy.shapes import SUBDOMAIN, Many, Record, Refused, Switch, Text
+from bartizan.policy.template.resources import amount
+from bartizan.policy.template.security import UNKNOWN
+
+NAME = Text(
+    256,
+    r"[A-Za-z_.-][A-Za-z0-9_.-]*",
+    "is not a variable's name; use letters, digits and '_', not starting with a digit",
+)
+_KEY = Text(253, r"[-._A-Za-z0-9]+", "is not a key; use letters, digits, '-', '_' and '.'")
+KEY_REFERENCE = Record({"name": SUBDOMAIN, "key": _KEY, "optional": Switch()}, required=("name", "key"))
+FIELD_REFERENCE = Record({"apiVersion": Text(16), "fieldPath": Text(400)}, required=("fieldPath",))
+RESOURCE_REFERENCE = Record(
+    {"containerName": Text(63), "resource": Text(128), "divisor": amount}, required=("resource",)
+)
+_SOURCE = Record(
+    {
+        "fieldRef": FIELD_REFERENCE,
+        "resourceFieldRef": RESOURCE_REFERENCE,
+        "configMapKeyRef": KEY_REFERENCE,
+        "secretKeyRef": KEY_REFERENCE,
+        "fileKeyRef": Refused("variables from files are set by whoever writes the file; use configMapKeyRef"),
+    },
+    unknown=UNKNOWN,
+)
+
+
+def _source(node: Node) -> dict[str, Any]:
+    clean = _SOURCE(node)
+    if isinstance(node.value, Mapping) and sum(value is not None for value in node.value.values()) != 1:
+        node.refuse("needs exactly one source; name one")
+    return clean
+
+
+_VARIABLE = Record(
+    {"name": NAME, "value": Text(32_768, shortest=0, private=True), "valueFrom": _source},
+    required=("name",),
+    unknown=UNKNOWN,
+)
+
+
+def _variable(node: Node) -> dict[str, Any]:
+    clean = _VARIABLE(node)
+    if clean.get("value") and "valueFrom" in clean:
+        node.refuse("has both value and valueFrom; keep one")
+    return clean
+
+
+def judge(node: Node) -> list[dict[str, Any]]:
+    variables: list[dict[str, Any]] = Many(_variable, 256)(node)
+    seen: set[str] = set()
+    for position, variable in enumerate(variables):
+        name = variable.get("name", "")
+        if name and name in seen:
+            node.index(position, variable).refuse(f"{show(name)} stands twice; keep one")
+        seen.add(name)
+    return variables
+
+
+_ALL_OF = Record({"name": SUBDOMAIN, "optional": Switch()}, required=("name",))
+_PREFIX = Text(
+    128, r"([A-Za-z_][A-Za-z0-9_]*)?", "is not a prefix of variables; use letters, digits and '_'", shortest=0
+)
+FROM = Many(Record({"prefix": _PREFIX, "configMapRef": _ALL_OF, "secretRef": _ALL_OF}, unknown=UNKNOWN), 32)
+
+DANGEROUS: Mapping[str, str] = {
+    "VLLM_SERVER_DEV_MODE": "it opens the server's control paths",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "it lets requests load weights",
+    "VLLM_ALLOW_INSECURE_SERIALIZATION": "it lets messages run code",
+    "VLLM_API_KEY": "the guard holds the keys, and the server would refuse the guard",
+    "LLAMA_API_KEY": "the guard holds the keys, and the server would refuse the guard",
+}
+OFF = ("0", "false", "False", "")
+"""Values with which a dangerous variable does nothing."""
+RESERVED_PREFIX = "BARTIZAN_"
+
+
+def judge_dangers(container: Node, clean: Mapping[str, Any]) -> None:
+    """Refuses what would open the server; a Secret or ConfigMap cannot be looked into, so it may not set it either."""
+    for position, variable in enumerate(clean.get("env", ())):
+        name = variable.get("name", "")
+        spot = container.key("env", None).index(position, variable)
+        if name.startswith(RESERVED_PREFIX):
+            spot.refuse(f"{show(name)} is reserved; choose a name that does not start with {RESERVED_PREFIX}")
+        if name in DANGEROUS and ("valueFrom" in variable or variable.get("value", "") not in OFF):
+            spot.refuse(f"{name} is refused: {DANGEROUS[name]}; remove it")

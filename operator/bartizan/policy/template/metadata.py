@@ -1,0 +1,57 @@
+"""Labels and annotations of the pods: by allow-listed prefix, since other controllers act on what they say."""
+
+from bartizan.policy.nodes import Absent, Node, show
+from bartizan.policy.shapes import LABEL_KEY, LABEL_VALUE, Pairs, Record, Refused, Text
+from bartizan.policy.template.security import UNKNOWN
+
+LABEL_PREFIXES = ("app.kubernetes.io/", "helm.sh/", "kueue.x-k8s.io/")
+RESERVED_LABELS = ("app.kubernetes.io/managed-by", "pod-template-hash")
+ANNOTATION_PREFIXES = (
+    "app.kubernetes.io/",
+    "checksum/",
+    "cluster-autoscaler.kubernetes.io/",
+    "helm.sh/",
+    "karpenter.sh/",
+    "kubectl.kubernetes.io/",
+)
+ASK = "remove it, or propose the prefix for the allow-list with what acts on it"
+
+
+def _is_plain(key: str) -> bool:
+    return "/" not in key
+
+
+def _label_key(node: Node) -> str | Absent:
+    key = LABEL_KEY(node)
+    if isinstance(key, Absent):
+        return key
+    if key in RESERVED_LABELS:
+        return node.refuse("is set by the operator or by Kubernetes; remove it")
+    if _is_plain(key) or key.startswith(LABEL_PREFIXES):
+        return key
+    allowed = ", ".join(LABEL_PREFIXES)
+    return node.refuse(
+        f"{show(key)} may not be set: controllers act on labels like it; {ASK} (allowed: plain names, {allowed})"
+    )
+
+
+def _annotation_key(node: Node) -> str | Absent:
+    key = LABEL_KEY(node)
+    if isinstance(key, Absent) or _is_plain(key) or key.startswith(ANNOTATION_PREFIXES):
+        return key
+    allowed = ", ".join(ANNOTATION_PREFIXES)
+    return node.refuse(
+        f"{show(key)} may not be set: annotations like it attach networks, sidecars or rights; "
+        f"{ASK} (allowed: plain names, {allowed})"
+    )
+
+
+_NOT_FOR_TEMPLATES = Refused("the Deployment gives each pod its own; remove it")
+SHAPE = Record(
+    {
+        "labels": Pairs(_label_key, LABEL_VALUE, 64),
+        "annotations": Pairs(_annotation_key, Text(8192, shortest=0), 64),
+        **dict.fromkeys(("name", "namespace", "generateName", "finalizers", "ownerReferences"), _NOT_FOR_TEMPLATES),
+    },
+    unknown=UNKNOWN,
+)

@@ -1,0 +1,95 @@
+"""Security contexts: which fields may be set at all; what is merely weaker than the default is `weaknesses`' matter."""
+
+from bartizan.policy import names
+from bartizan.policy.nodes import Absent, Node
+from bartizan.policy.shapes import Choice, Judge, Many, Only, Record, Refused, Switch, Text, Whole
+
+HIGHEST_ID = 2**31 - 1
+HARMLESS_CAPABILITY = "NET_BIND_SERVICE"
+"""The one that the restricted profile of Kubernetes allows."""
+CAPABILITIES = (
+    HARMLESS_CAPABILITY,
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SYS_NICE",
+)
+"""May be added: none of them reaches beyond the container. SYS_ADMIN, NET_ADMIN, NET_RAW, SYS_PTRACE,
+DAC_READ_SEARCH, BPF and their kin do, so they are not here."""
+
+CONFINED_TYPES = ("container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+"""SELinux types that the Pod Security Standards allow."""
+UNKNOWN = "is not on the allow-list for pod templates; remove it"
+
+
+def _user(node: Node) -> int | Absent:
+    user = Whole(0, HIGHEST_ID)(node)
+    if user == names.GUARD_UID:
+        return node.refuse(f"{user} is the guard's user; choose another")
+    return user
+
+
+_ID = Whole(0, HIGHEST_ID)
+_SECCOMP = Record(
+    {"type": Choice(("RuntimeDefault", "Localhost", "Unconfined")), "localhostProfile": Text()}, ("type",)
+)
+_WINDOWS = Refused("endpoints run on Linux; remove it")
+_SELINUX = Record(
+    {
+        "level": Text(),
+        "type": Choice(CONFINED_TYPES, "other types leave the container's confinement; write container_t or remove it"),
+        "user": Refused("a SELinux user of one's own leaves the container's confinement; remove it"),
+        "role": Refused("a SELinux role of one's own leaves the container's confinement; remove it"),
+    },
+    unknown=UNKNOWN,
+)
+_CAPABILITY = Choice(
+    CAPABILITIES, "others reach beyond the container; remove it, or write it without CAP_ and in capitals"
+)
+
+
+def _dropped(node: Node) -> list[str]:
+    dropped: list[str] = Many(Text(64, r"[A-Z_]+", "is not a capability; write it in capitals, without CAP_"), 64)(node)
+    if "ALL" not in dropped:
+        node.refuse("does not hold ALL; write drop: [ALL] and name under `add` what is needed")
+    return dropped
+
+
+_SHARED: dict[str, Judge] = {
+    "runAsUser": _user,
+    "runAsGroup": _ID,
+    "runAsNonRoot": Switch(),
+    "seccompProfile": _SECCOMP,
+    "appArmorProfile": _SECCOMP,
+    "seLinuxOptions": _SELINUX,
+    "windowsOptions": _WINDOWS,
+}
+POD = Record(
+    {
+        **_SHARED,
+        "fsGroup": _ID,
+        "fsGroupChangePolicy": Choice(("OnRootMismatch", "Always")),
+        "supplementalGroups": Many(_ID, 32),
+        "supplementalGroupsPolicy": Choice(("Merge", "Strict")),
+        "seLinuxChangePolicy": Choice(("MountOption", "Recursive")),
+        "sysctls": Refused("kernel settings of the pod hold for the guard, too; remove it"),
+    },
+    unknown=UNKNOWN,
+)
+CONTAINER = Record(
+    {
+        **_SHARED,
+        "allowPrivilegeEscalation": Switch(),
+        "readOnlyRootFilesystem": Switch(),
+        "privileged": Only(False, "a privileged container owns the node; name single capabilities instead"),
+        "procMount": Choice(("Default",), "an unmasked /proc shows and sets the node's kernel; remove it"),
+        "capabilities": Record({"add": Many(_CAPABILITY, 32), "drop": _dropped}, unknown=UNKNOWN),
+    },
+    unknown=UNKNOWN,
+)
