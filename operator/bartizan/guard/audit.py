@@ -1,0 +1,74 @@
+"""The audit chain: one JSON line for each decision and outcome, each holding the SHA-256 of the line before.
+
+A `decision` is written before the first byte goes to the model, or the request is refused. An `outcome` follows at the
+end; a decision without one is itself evidence of a kill. Lines hold lengths, hashes and names, never content or keys.
+The first line of a process is `start`, with a random chain id, so that a chain cannot be continued by another.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+MAX_LINE_BYTES = 4096
+"""PIPE_BUF on Linux: one write of at most this size to a pipe is never mixed with another's."""
+
+Value = str | int | float | bool | None
+
+
+class SinkError(Exception):
+    """The line could not be written; nothing of it was."""
+
+
+class Sink(Protocol):
+    def write(self, line: bytes, *, must_not_wait: bool) -> None:
+        """Write one line with one call, or raise SinkError; without `must_not_wait` it may be kept for later."""
+
+
+class Audit:
+    """`lost` counts the lines that could not be written since the last one that was."""
+
+    def __init__(self, sink: Sink, *, chain: str, endpoint: str, now: Callable[[], float]) -> None:
+        self._sink = sink
+        self._chain = chain
+        self._endpoint = endpoint
+        self._now = now
+        self._number = 0
+        self._previous = "0" * 64
+        self.lost = 0
+
+    def start(self) -> None:
+        """The chain's first line; raises SinkError."""
+        self._append({"audit": "start"}, must_not_wait=True)
+
+    def decision(self, **fields: Value) -> None:
+        """Raises SinkError: what cannot be written down must not happen."""
+        self._append({"audit": "decision", **fields}, must_not_wait=True)
+
+    def outcome(self, **fields: Value) -> None:
+        """Raises SinkError when not even the buffer takes it."""
+        self._append({"audit": "outcome", **fields}, must_not_wait=False)
+
+    def _append(self, fields: dict[str, Value], *, must_not_wait: bool) -> None:
+        line = _ENCODER.encode(
+            {
+                **fields,
+                "at": datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds"),
+                "endpoint": self._endpoint,
+                "chain": self._chain,
+                "number": self._number,
+                "lost": self.lost,
+                "previous": self._previous,
+            }
+        ).encode("ascii")
+        self.lost += 1
+        if len(line) >= MAX_LINE_BYTES:
+            raise SinkError("the line is too long")
+        self._sink.write(line + b"\n", must_not_wait=must_not_wait)
+        self._number += 1
+        self._previous = hashlib.sha256(line).hexdigest()
+        self.lost = 0
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)

@@ -1,0 +1,47 @@
+"""What is in force: a document made ready for use, once, when it is taken up and not at every request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bartizan.guard.profiles import openai
+from bartizan.guard.profiles.profile import Profile
+from bartizan.policy import document as documents
+from bartizan.policy import limits
+from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
+from bartizan.policy.reasons import Reason
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (openai.PROFILE,)}
+DEFAULT_PROFILE = openai.PROFILE
+"""Words the refusals of a guard that has no document yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """The figures are this replica's share."""
+
+    document: GuardDocument
+    hash: str
+    profile: Profile
+    keys: Mapping[bytes, ClientKey]
+    paces: tuple[limits.Pace, ...]
+    slots: int
+    slots_per_client: int
+
+
+def prepare(document: GuardDocument, text: bytes) -> Enforcement:
+    """Raises DocumentError where the document asks for what this guard does not know."""
+    profile = PROFILES.get(document.protocol)
+    if profile is None:
+        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document's protocol {document.protocol!r} is not known")
+    return Enforcement(
+        document=document,
+        hash=documents.hash_of(text.strip().decode("ascii")),
+        profile=profile,
+        keys={key.id.encode("ascii"): key for key in document.keys},
+        paces=tuple(
+            limits.share(window.limit, window.window_seconds, replicas=document.replicas)
+            for window in document.requests
+        ),
+        slots=limits.part(document.concurrent, replicas=document.replicas),
+        slots_per_client=limits.part(document.concurrent_per_client, replicas=document.replicas),
+    )

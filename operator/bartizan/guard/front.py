@@ -1,0 +1,46 @@
+"""Judges a request by its head alone: path, method, and the headers that say what the body is."""
+
+from bartizan.guard.profiles.profile import Profile, Route
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.request import Head, too_large
+from bartizan.policy.reasons import Reason
+
+_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+
+
+def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
+    """The route that the head asks for; raises Refusal. The raw path must equal an allowed one, byte for byte."""
+    if head.fault is not None:
+        raise head.fault
+    route = profile.routes.get(head.path)
+    if route is None:
+        raise Refusal(Reason.PATH_NOT_ALLOWED, "This endpoint does not serve that path.")
+    if head.method != route.method:
+        message = f"This path takes {route.method.decode()} only."
+        raise Refusal(Reason.METHOD_NOT_ALLOWED, message, allow=route.method)
+    _judge_framing(head)
+    if route.has_body:
+        _judge_body(head, max_body_bytes)
+    elif head.values(b"transfer-encoding") or head.values(b"content-length") not in ([], [b"0"]):
+        raise Refusal(Reason.REQUEST_MALFORMED, "This path takes no body.")
+    return route
+
+
+def _judge_framing(head: Head) -> None:
+    if len(head.values(b"host")) != 1 or not head.values(b"host")[0]:
+        raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header.")
+    if head.values(b"upgrade"):
+        raise Refusal(Reason.REQUEST_MALFORMED, "This endpoint speaks HTTP/1.1 only and upgrades to nothing.")
+    if head.values(b"expect") not in ([], [b"100-continue"]):
+        raise Refusal(Reason.REQUEST_MALFORMED, "The only Expect that is met is 100-continue.")
+
+
+def _judge_body(head: Head, max_body_bytes: int) -> None:
+    if head.values(b"content-encoding"):
+        raise Refusal(Reason.CONTENT_ENCODING_UNSUPPORTED, "Send the body as it is, without Content-Encoding.")
+    types = head.values(b"content-type")
+    if len(types) != 1 or types[0].lower() not in _JSON:
+        raise Refusal(Reason.CONTENT_TYPE_UNSUPPORTED, "Send one Content-Type: application/json.")
+    for length in head.values(b"content-length"):
+        if int(length) > max_body_bytes:  # the parser let digits through only
+            raise too_large(max_body_bytes)

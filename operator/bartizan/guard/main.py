@@ -1,0 +1,135 @@
+"""Starts the guard and ends it: puts the parts together, serves until SIGTERM, drains, exits 0."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+import uvloop
+
+from bartizan.guard import listener as listeners
+from bartizan.guard import log, settings, status
+from bartizan.guard.audit import Audit, SinkError
+from bartizan.guard.audit_sink import DescriptorSink
+from bartizan.guard.connection import Surroundings
+from bartizan.guard.deadlines import Deadlines
+from bartizan.guard.document_watch import DocumentWatch, Trust
+from bartizan.guard.get_server import GetServer, Pages
+from bartizan.guard.listener import Listener
+from bartizan.guard.metrics import Metrics
+from bartizan.guard.pipeline import Gate, Pipeline
+from bartizan.guard.rates import Rates
+from bartizan.guard.request import Budget
+from bartizan.guard.settings import Settings
+from bartizan.guard.slots import Slots
+from bartizan.guard.status import Status
+from bartizan.guard.upstream import Upstream
+
+
+def main(arguments: list[str]) -> int:
+    return uvloop.run(_serve(settings.parse(arguments)))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    gate: Gate
+    listener: Listener
+    deadlines: Deadlines
+    status: Status
+
+
+def build(chosen: Settings) -> Parts:
+    metrics = Metrics()
+    listener = Listener(most=chosen.bounds.connections, counted=metrics.connections.set)
+    deadlines = Deadlines()
+    upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
+    trust = Trust(chosen.document_key, chosen.endpoint, chosen.document_not_before)
+    documents = DocumentWatch(
+        chosen.document, trust, taken_up=lambda taken: metrics.document_version.set(taken.document.version)
+    )
+    endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
+
+    def is_draining() -> bool:
+        return listener.is_draining
+
+    gate = Gate(
+        documents=documents,
+        upstream=upstream,
+        audit=Audit(DescriptorSink(sys.stdout.fileno()), chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
+        metrics=metrics,
+        rates=Rates(),
+        slots=Slots(),
+        max_body_bytes=chosen.bounds.body_bytes,
+        clock=time.monotonic,
+        is_draining=is_draining,
+    )
+    return Parts(gate, listener, deadlines, Status(documents, upstream, endpoint, is_draining))
+
+
+async def _serve(chosen: Settings) -> int:
+    parts = build(chosen)
+    try:
+        parts.gate.audit.start()
+    except SinkError as error:
+        log.fault("audit cannot be written", error)
+        return 1
+    parts.gate.documents.look()
+    ended = _signalled()
+    background = [asyncio.create_task(parts.gate.documents.run()), asyncio.create_task(parts.deadlines.run())]
+    ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
+    log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
+    await ended.wait()
+    log.info("guard draining", requests=parts.gate.slots.taken)
+    cut = await parts.listener.drain(chosen.drain_seconds)
+    for task in background:
+        task.cancel()
+    parts.gate.upstream.close()
+    log.info("guard ended", cut=cut)
+    return 0
+
+
+def _signalled() -> asyncio.Event:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    return ended
+
+
+async def _open_gate(chosen: Settings, parts: Parts) -> int:
+    sock = listeners.bind(chosen.address, chosen.ports.guard)
+    surroundings = Surroundings(
+        answer=Pipeline(parts.gate).answer,
+        deadlines=parts.deadlines,
+        bounds=chosen.bounds,
+        budget=Budget(chosen.bounds.waiting_bytes, each=chosen.bounds.body_bytes),
+        new_id=lambda: f"req_{os.urandom(12).hex()}",
+    )
+    await parts.listener.open(sock, surroundings)
+    port: int = sock.getsockname()[1]
+    return port
+
+
+async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
+    metrics, gate = parts.gate.metrics, parts.gate
+
+    def refresh() -> None:
+        metrics.in_flight.set(gate.slots.taken)
+        metrics.document_good.set(gate.documents.is_good)
+
+    return {
+        "statusPort": await _open(chosen.address, chosen.ports.status, parts.status.pages()),
+        "metricsPort": await _open(chosen.address, chosen.ports.metrics, status.metrics_pages(metrics, refresh)),
+    }
+
+
+async def _open(address: str, port: int, pages: Pages) -> int:
+    sock = listeners.bind(address, port)
+    await GetServer(pages).open(sock)
+    bound: int = sock.getsockname()[1]
+    return bound
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Every metric of the guard, declared once; labels come from fixed sets only, so their number is bounded."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """`registry` is the guard's own: no process or platform collector adds to it."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they double the series and say what the process start says
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "bartizan_guard_requests",
+            "Requests by route and by the reason of their end.",
+            ("route", "reason"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "bartizan_guard_request_seconds",
+            "Time from a forwarded request's head to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.first_byte_seconds = Histogram(
+            "bartizan_guard_first_byte_seconds",
+            "Time from a forwarded request's head to the first byte of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.answer_bytes = Counter(
+            "bartizan_guard_answer_bytes", "Bytes of the model's answers that were passed on.", registry=self.registry
+        )
+        self.connections = Gauge("bartizan_guard_connections", "Clients' open connections.", registry=self.registry)
+        self.in_flight = Gauge(
+            "bartizan_guard_requests_in_flight", "Requests that hold a slot now.", registry=self.registry
+        )
+        self.document_version = Gauge(
+            "bartizan_guard_document_version",
+            "Version of the document in force (Unix milliseconds); 0 without one.",
+            registry=self.registry,
+        )
+        self.document_good = Gauge(
+            "bartizan_guard_document_good",
+            "1 while the document's file is what is in force, 0 while it is absent or refused.",
+            registry=self.registry,
+        )
+        self.audit_lost = Counter(
+            "bartizan_guard_audit_lines_lost", "Audit lines that could not be written.", registry=self.registry
+        )

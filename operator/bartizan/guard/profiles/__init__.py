@@ -1,0 +1,1 @@
+"""What each protocol allows: one file a protocol, data where data will do."""

@@ -1,0 +1,70 @@
+"""OpenAI's protocol as the guard speaks it: four paths, how models are listed, how a refusal looks to its clients."""
+
+import json
+import re
+
+from bartizan.guard.profiles import openai_schema as schema
+from bartizan.guard.profiles.profile import Profile, Route
+from bartizan.guard.refusal import STATUS, Refusal
+from bartizan.policy.reasons import Reason
+
+_ROUTES = (
+    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT),
+    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION),
+    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING),
+    Route("models", b"GET", b"/v1/models"),
+)
+
+_CODES = {
+    Reason.CREDENTIAL_MISSING: "invalid_api_key",
+    Reason.CREDENTIAL_INVALID: "invalid_api_key",
+    Reason.RATE_LIMITED: "rate_limit_exceeded",
+    Reason.CONCURRENCY_LIMITED: "rate_limit_exceeded",
+    Reason.MODEL_NOT_SERVED: "model_not_found",
+    Reason.FIELD_UNKNOWN: "unknown_parameter",
+    Reason.FIELD_INVALID: "invalid_value",
+    Reason.AUDIT_UNAVAILABLE: "service_unavailable",
+    Reason.DOCUMENT_ABSENT: "service_unavailable",
+    Reason.UPSTREAM_UNAVAILABLE: "service_unavailable",
+    Reason.INTERNAL_FAULT: "internal_error",
+}
+"""The codes that OpenAI's clients know; one code where the difference would only help an attacker."""
+
+_TOO_MANY = 429
+_SERVER = 500
+
+
+def model_list(model: str) -> bytes:
+    """The answer to GET /v1/models: what is declared, and nothing that the server would say of itself."""
+    entry = {"id": model, "object": "model", "created": 0, "owned_by": "bartizan"}
+    return json.dumps({"object": "list", "data": [entry]}).encode()
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """OpenAI's error object."""
+    error = {
+        "message": refusal.message,
+        "type": _type(refusal.reason),
+        "param": refusal.param,
+        "code": _CODES.get(refusal.reason) or _snake_case(refusal.reason),
+    }
+    return json.dumps({"error": error}).encode()
+
+
+def _type(reason: Reason) -> str:
+    status = STATUS[reason]
+    if status == _TOO_MANY:
+        return "requests"
+    return "server_error" if status >= _SERVER else "invalid_request_error"
+
+
+def _snake_case(reason: Reason) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", reason.value).lower()
+
+
+PROFILE = Profile(
+    name="OpenAI",
+    routes={route.path: route for route in _ROUTES},
+    model_list=model_list,
+    refusal_body=refusal_body,
+)

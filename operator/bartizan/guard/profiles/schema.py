@@ -1,0 +1,177 @@
+"""A schema as data: what a JSON value may be, judged with the path of what is wrong. Nothing unknown passes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bartizan.guard.refusal import Refusal
+from bartizan.policy.reasons import Reason
+
+MAX_SHOWN = 64
+"""Characters of a caller's own field name that a refusal repeats."""
+
+
+class Rule(Protocol):
+    """Raises Refusal where `value` breaks it; `path` is where the value stands."""
+
+    def judge(self, value: Any, path: str) -> None: ...  # noqa: ANN401
+
+
+def _invalid(path: str, rule: str) -> Refusal:
+    return Refusal(Reason.FIELD_INVALID, f"{path or 'body'}: {rule}", param=path or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    most: int = 1 << 24
+    least: int = 0
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not str:
+            raise _invalid(path, "must be a string")
+        if not self.least <= len(value) <= self.most:
+            raise _invalid(path, f"must have {self.least} to {self.most} characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    values: tuple[str, ...]
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not str or value not in self.values:
+            raise _invalid(path, f"must be one of {', '.join(self.values)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not bool:
+            raise _invalid(path, "must be true or false")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    least: int
+    most: int
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not int or not self.least <= value <= self.most:
+            raise _invalid(path, f"must be a whole number from {self.least} to {self.most}")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    least: float
+    most: float
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) not in (int, float) or not self.least <= value <= self.most:
+            raise _invalid(path, f"must be a number from {self.least:g} to {self.most:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Nullable:
+    rule: Rule
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if value is not None:
+            self.rule.judge(value, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    item: Rule
+    most: int
+    least: int = 0
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not list:
+            raise _invalid(path, "must be a list")
+        if not self.least <= len(value) <= self.most:
+            raise _invalid(path, f"must have {self.least} to {self.most} items")
+        for index, item in enumerate(value):
+            self.item.judge(item, f"{path}[{index}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An object whose keys the caller chooses."""
+
+    key: Text
+    item: Rule
+    most: int
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not dict:
+            raise _invalid(path, "must be an object")
+        if len(value) > self.most:
+            raise _invalid(path, f"must have at most {self.most} entries")
+        for name, item in value.items():
+            self.key.judge(name, path)
+            self.item.judge(item, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object whose every field is known."""
+
+    fields: Mapping[str, Rule]
+    required: tuple[str, ...] = ()
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not dict:
+            raise _invalid(path, "must be an object")
+        prefix = f"{path}." if path else ""
+        for name in self.required:
+            if name not in value:
+                raise _invalid(prefix + name, "is required")
+        fields = self.fields
+        for name, item in value.items():
+            rule = fields.get(name)
+            if rule is None:
+                raise _unknown(prefix + name[:MAX_SHOWN])
+            rule.judge(item, prefix + name)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """One of several records, chosen by the text in the field `tag`."""
+
+    tag: str
+    records: Mapping[str, Record]
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not dict:
+            raise _invalid(path, "must be an object")
+        chosen = value.get(self.tag)
+        record = self.records.get(chosen) if type(chosen) is str else None
+        if record is None:
+            raise _invalid(f"{path}.{self.tag}", f"must be one of {', '.join(self.records)}")
+        record.judge(value, path)
+
+
+@dataclass(frozen=True, slots=True)
+class ByType:
+    """One rule for each JSON type that may stand here."""
+
+    rules: Mapping[type, Rule]
+    wanted: str
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        rule = self.rules.get(type(value))
+        if rule is None:
+            raise _invalid(path, f"must be {self.wanted}")
+        rule.judge(value, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Free-form JSON, such as a tool's own JSON Schema; the parser bounds its size and depth."""
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is not dict:
+            raise _invalid(path, "must be an object")
+
+
+def _unknown(path: str) -> Refusal:
+    return Refusal(Reason.FIELD_UNKNOWN, f"{path}: this field is not known here; leave it out", param=path)

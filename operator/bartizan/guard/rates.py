@@ -1,0 +1,23 @@
+"""Keeps each client's request rate: the state that policy.limits judges, kept across documents."""
+
+from collections.abc import Mapping
+
+from bartizan.guard.refusal import Refusal
+from bartizan.policy import limits
+from bartizan.policy.reasons import Reason
+
+_FRESH: Mapping[int, int] = {}
+
+
+class Rates:
+    def __init__(self) -> None:
+        self._state: dict[str, Mapping[int, int]] = {}
+
+    def take(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> None:
+        """Charge one request to the client; raises Refusal, which charges nothing."""
+        verdict = limits.judge(self._state.get(client, _FRESH), paces, now_ns)
+        if verdict.wait_ns:
+            seconds = -(-verdict.wait_ns // limits.NANOSECONDS)
+            message = "Too many requests: this client's rate is used up. Retry-After says when to come back."
+            raise Refusal(Reason.RATE_LIMITED, message, retry_after_seconds=seconds)
+        self._state[client] = verdict.state

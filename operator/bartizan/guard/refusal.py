@@ -1,0 +1,74 @@
+"""What a refused caller is told: each reason's HTTP status and the one exception that carries it."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from bartizan.policy.reasons import Reason
+
+
+@dataclass(eq=False, slots=True)
+class Refusal(Exception):  # noqa: N818 -- a refusal is a judgement, not an error
+    """Ends a request. `message` and `param` reach the caller: they say what to do and nothing of the inside."""
+
+    reason: Reason
+    message: str
+    param: str | None = None
+    retry_after_seconds: int | None = None
+    allow: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+STATUS: dict[Reason, HTTPStatus] = {
+    Reason.PATH_NOT_ALLOWED: HTTPStatus.NOT_FOUND,
+    Reason.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    Reason.REQUEST_MALFORMED: HTTPStatus.BAD_REQUEST,
+    Reason.REQUEST_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
+    Reason.HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    Reason.BODY_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Reason.CONTENT_TYPE_UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Reason.CONTENT_ENCODING_UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Reason.CREDENTIAL_MISSING: HTTPStatus.UNAUTHORIZED,
+    Reason.CREDENTIAL_INVALID: HTTPStatus.UNAUTHORIZED,
+    Reason.JSON_INVALID: HTTPStatus.BAD_REQUEST,
+    Reason.FIELD_UNKNOWN: HTTPStatus.BAD_REQUEST,
+    Reason.FIELD_INVALID: HTTPStatus.BAD_REQUEST,
+    Reason.MODEL_NOT_SERVED: HTTPStatus.NOT_FOUND,
+    Reason.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.CONCURRENCY_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.DRAINING: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.DOCUMENT_ABSENT: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.UPSTREAM_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.UPSTREAM_BROKEN: HTTPStatus.BAD_GATEWAY,
+    Reason.UPSTREAM_TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
+    Reason.AUDIT_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.INTERNAL_FAULT: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+CHALLENGED = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_INVALID})
+
+UNAVAILABLE_RETRY_SECONDS = 2
+"""An outage's Retry-After: long enough to spare a server that starts, short enough that callers come back soon."""
+
+
+def fault() -> Refusal:
+    """What a caller hears of any fault inside."""
+    return Refusal(Reason.INTERNAL_FAULT, "The request could not be handled. Try again, or tell the endpoint's owner.")
+
+
+def unavailable(reason: Reason, message: str = "The endpoint is not available now; try again shortly.") -> Refusal:
+    return Refusal(reason, message, retry_after_seconds=UNAVAILABLE_RETRY_SECONDS)
+
+
+def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """The headers that go with a refusal beside those of every answer."""
+    chosen = []
+    if refusal.reason in CHALLENGED:
+        chosen.append((b"WWW-Authenticate", b"Bearer"))
+    if refusal.allow is not None:
+        chosen.append((b"Allow", refusal.allow))
+    if refusal.retry_after_seconds is not None:
+        chosen.append((b"Retry-After", b"%d" % refusal.retry_after_seconds))
+    return chosen

@@ -1,0 +1,91 @@
+"""One answer as it goes out: how it is framed in HTTP/1.1, whole or piece by piece."""
+
+from http import HTTPStatus
+from typing import Protocol
+
+Headers = list[tuple[bytes, bytes]]
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Source(Protocol):
+    """Where the pieces come from; told to hold back while the caller does not read."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Wire(Protocol):
+    """The connection under a reply."""
+
+    source: Source | None
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def will_close(self) -> bool: ...
+
+    def cut(self) -> None: ...
+
+
+class Reply:
+    """Sent once: either `whole`, or `start`, any number of `piece`s and `end`; `cut` ends it visibly unfinished."""
+
+    __slots__ = ("_is_chunked", "_is_over", "_request_id", "_wire", "body_bytes", "has_body", "status")
+
+    def __init__(self, wire: Wire, request_id: str, *, has_body: bool) -> None:
+        self._wire = wire
+        self._request_id = request_id.encode("ascii")
+        self._is_chunked = False
+        self._is_over = False
+        self.has_body = has_body
+        self.status = 0
+        self.body_bytes = 0
+
+    @property
+    def has_started(self) -> bool:
+        return self.status != 0
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        head = self._head(status, [*headers, (b"Content-Length", b"%d" % len(body))])
+        self.body_bytes = len(body) if self.has_body else 0
+        self._wire.write(head + body if self.has_body else head)
+        self._finish()
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin an answer of `length` bytes, or of unknown length."""
+        self.status = status
+        self._is_chunked = length is None
+        framing = (b"Transfer-Encoding", b"chunked") if length is None else (b"Content-Length", b"%d" % length)
+        self._wire.write(self._head(status, [*headers, framing]))
+
+    def piece(self, data: bytes) -> None:
+        self.body_bytes += len(data)
+        self._wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def end(self) -> None:
+        if self._is_chunked:
+            self._wire.write(b"0\r\n\r\n")
+        self._finish()
+
+    def cut(self) -> None:
+        """Close without the end that HTTP asks for, so that nobody takes the part for the whole."""
+        if not self._is_over:
+            self._is_over = True
+            self._wire.cut()
+
+    def take_from(self, source: Source) -> None:
+        self._wire.source = source
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self._wire.finish()
+
+    def _head(self, status: int, headers: Headers) -> bytes:
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        close = b"Connection: close\r\n" if self._wire.will_close() else b""
+        identity = b"X-Request-Id: %b\r\nCache-Control: no-store\r\n" % self._request_id
+        return b"".join([_STATUS_LINES[status], *lines, identity, close, b"\r\n"])

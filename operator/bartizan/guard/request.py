@@ -1,0 +1,109 @@
+"""One request as it comes in: the head, whole, and the body, as its pieces arrive."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bartizan.guard.refusal import Refusal
+from bartizan.policy.reasons import Reason
+
+Field = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The request line and the header, names in lower case; `fault` says why the wire already refuses it."""
+
+    method: bytes
+    path: bytes
+    fields: tuple[Field, ...]
+    fault: Refusal | None = None
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Every value of the header `name`, in order: a second one is never dropped unseen."""
+        return [value for key, value in self.fields if key == name]
+
+
+class Budget:
+    """Bytes of bodies that all connections together may hold."""
+
+    def __init__(self, total: int, *, each: int) -> None:
+        self.left = total
+        self.each = each
+
+    def take(self, size: int) -> None:
+        if size > self.left:
+            raise Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
+        self.left -= size
+
+    def give_back(self, size: int) -> None:
+        self.left += size
+
+
+class Request:
+    """`head` and, once somebody waits for it, the body. The connection feeds it; the pipeline reads it."""
+
+    __slots__ = ("_asked", "_budget", "_failure", "_is_complete", "_pieces", "_size", "_waiter", "head", "id")
+
+    def __init__(self, head: Head, request_id: str, budget: Budget, *, asked: Callable[[], None]) -> None:
+        self.head = head
+        self.id = request_id
+        self._budget = budget
+        self._asked = asked
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._is_complete = False
+        self._failure: Refusal | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self._is_complete
+
+    async def body(self) -> bytes:
+        """The whole body; raises the Refusal for which it will never be whole."""
+        if not self._is_complete and self._failure is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._asked()
+            await self._waiter
+        if self._failure is not None:
+            raise self._failure
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def add(self, piece: bytes) -> None:
+        """Keep one piece, within the bounds; beyond them the request fails and what was kept is let go."""
+        if self._failure is not None:
+            return
+        try:
+            if self._size + len(piece) > self._budget.each:
+                raise too_large(self._budget.each)
+            self._budget.take(len(piece))
+        except Refusal as refusal:
+            self.fail(refusal)
+            return
+        self._size += len(piece)
+        self._pieces.append(piece)
+
+    def complete(self) -> None:
+        self._is_complete = True
+        self._wake()
+
+    def fail(self, refusal: Refusal) -> None:
+        if self._failure is None:
+            self._failure = refusal
+            self.release()
+            self._wake()
+
+    def release(self) -> None:
+        """Give the body's bytes back to the budget; safe to call again."""
+        self._budget.give_back(self._size)
+        self._size = 0
+        self._pieces.clear()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def too_large(most: int) -> Refusal:
+    return Refusal(Reason.BODY_TOO_LARGE, f"The body is larger than {most} bytes; send a shorter request.")

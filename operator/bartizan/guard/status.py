@@ -1,0 +1,60 @@
+"""What the guard says of itself: alive, ready and why not, and which document it enforces."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bartizan.guard.document_watch import DocumentWatch
+from bartizan.guard.get_server import Page, Pages
+from bartizan.guard.metrics import Metrics
+from bartizan.guard.upstream import Upstream
+from bartizan.policy.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    documents: DocumentWatch
+    upstream: Upstream
+    endpoint: str
+    is_draining: Callable[[], bool]
+
+    def pages(self) -> Pages:
+        return {b"/livez": self._alive, b"/readyz": self._readiness, b"/status": self._state}
+
+    async def reason(self) -> Reason:
+        """GuardReady, or the first thing that is missing."""
+        if self.is_draining():
+            return Reason.DRAINING
+        if self.documents.current is None:
+            return self.documents.reason
+        return await self.upstream.probe()
+
+    async def _alive(self) -> Page:
+        return Page(200, "text/plain", b"ok\n")
+
+    async def _readiness(self) -> Page:
+        reason = await self.reason()
+        return Page(200 if reason is Reason.GUARD_READY else 503, "text/plain", f"{reason}\n".encode())
+
+    async def _state(self) -> Page:
+        reason = await self.reason()
+        current = self.documents.current
+        state = {
+            "ready": reason is Reason.GUARD_READY,
+            "reason": reason,
+            "documentHash": current.hash if current else None,
+            "documentVersion": current.document.version if current else None,
+            "documentReason": self.documents.reason,
+            "endpoint": self.endpoint,
+        }
+        return Page(200, "application/json", json.dumps(state).encode() + b"\n")
+
+
+def metrics_pages(metrics: Metrics, refresh: Callable[[], None]) -> Pages:
+    async def build() -> Page:
+        refresh()
+        return Page(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
+
+    return {b"/metrics": build}

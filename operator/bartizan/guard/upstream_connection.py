@@ -1,0 +1,186 @@
+"""One connection to the model's server: one request out, one answer in, pieces handed on as they come."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import httptools
+
+from bartizan.guard.deadlines import NEVER
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.reply import Source
+from bartizan.policy.reasons import Reason
+
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_COUNT = 100
+_CONTINUE, _SWITCHING, _OK = 100, 101, 200
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What of the model's header is looked at at all."""
+
+    status: int
+    content_type: bytes
+    length: int | None
+
+
+class Receiver(Protocol):
+    """Takes the answer; what it raises ends the exchange and is raised by it."""
+
+    def begin(self, source: Source) -> None: ...
+
+    def head(self, head: AnswerHead) -> None: ...
+
+    def piece(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def broken(message: str = "The model's answer broke off; try again.") -> Refusal:
+    return Refusal(Reason.UPSTREAM_BROKEN, message)
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Parsed by llhttp; an answer must say its length or be chunked, so that a cut is never taken for an end."""
+
+    def __init__(self, sock: socket.socket, *, answer_seconds: float) -> None:
+        self._socket = sock
+        self._answer_seconds = answer_seconds
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] | None = None
+        self._is_lost = False
+        self._is_reusable = True
+        self.idle_since = 0.0
+        self.deadline = NEVER
+
+    # The pool's side
+
+    async def exchange(self, request: bytes, receiver: Receiver) -> None:
+        """Send the request and hand the whole answer to `receiver`; raises Refusal when it does not come whole."""
+        self._done = self._loop.create_future()
+        self._receiver = receiver
+        self._parser = httptools.HttpResponseParser(self)
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._head: AnswerHead | None = None
+        self._is_begun = False
+        self._has_ended = False
+        self._is_reusable = False
+        self._header_bytes = 0
+        receiver.begin(self)
+        self._transport.write(request)
+        self.deadline = self._loop.time() + self._answer_seconds
+        await self._done
+
+    def is_fit(self, now: float, most_idle_seconds: float) -> bool:
+        """Whether it may carry another request: not closed, nothing unasked on it, not idle for long."""
+        if self._is_lost or not self._is_reusable or now - self.idle_since > most_idle_seconds:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @property
+    def is_reusable(self) -> bool:
+        return self._is_reusable and not self._is_lost
+
+    def abort(self) -> None:
+        self._is_lost = True
+        self._transport.abort()
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
+
+    def data_received(self, data: bytes) -> None:
+        if self._done is None or self._done.done():
+            self.abort()
+            return
+        self.deadline = self._loop.time() + self._answer_seconds
+        try:
+            self._header_bytes += len(data) if self._head is None else 0
+            self._parser.feed_data(data)
+            self._deliver()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._end(broken())
+        except Exception as error:  # noqa: BLE001 -- handed to the pipeline, which judges it
+            self._end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
+        self._is_lost = True
+        self._end(broken())
+
+    def expire(self) -> None:
+        self._end(Refusal(Reason.UPSTREAM_TIMEOUT, "The model took too long; try again later."))
+        self.abort()
+
+    def pause(self) -> None:
+        if not self._is_lost:
+            self.deadline = NEVER
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._is_lost:
+            self.deadline = self._loop.time() + self._answer_seconds
+            self._transport.resume_reading()
+
+    def _deliver(self) -> None:
+        """After each read: what it brought, in one piece, and the end if it came."""
+        if self._head is None:
+            if self._header_bytes > MAX_HEADER_BYTES:
+                raise broken()
+            return
+        if not self._is_begun:
+            self._is_begun = True
+            self._receiver.head(self._head)
+        if self._pieces:
+            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._receiver.piece(data)
+        if self._has_ended:
+            self._receiver.end()
+            self._is_reusable = self._parser.should_keep_alive()
+            self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        self.deadline = NEVER
+        if self._done is None or self._done.done():
+            return
+        if error is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(error)
+
+    # The parser's side
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name.lower(), value))
+        if len(self._fields) > MAX_HEADER_COUNT:
+            raise broken()
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < _OK:
+            self._fields.clear()
+            return
+        if self._has_ended or self._head is not None:
+            raise broken()
+        fields = dict(self._fields)
+        length = fields.get(b"content-length")
+        if length is None and b"transfer-encoding" not in fields:
+            raise broken()
+        self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
+
+    def on_body(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._head is not None:
+            self._has_ended = True

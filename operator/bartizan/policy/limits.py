@@ -1,0 +1,55 @@
+"""The arithmetic of request limits: GCRA, whole numbers only, over several windows at once.
+
+GCRA (the generic cell rate algorithm, ITU-T I.371) keeps one figure for each window: the theoretical arrival time
+(TAT) at which all requests so far would have come, had they come evenly. A request passes while the TAT runs ahead of
+now by no more than the burst allows. `limit` requests may come at once, then one every `window / limit`: over any span
+`t` at most `limit + t * limit / window`, whoever counts and wherever a window is thought to begin.
+
+Times are nanoseconds of a clock that never goes back; the caller reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """One window's share: a request every `interval_ns`, of which `burst` may come at once."""
+
+    window_seconds: int
+    interval_ns: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`wait_ns` is 0 when the request passes; `state` is what to keep, the old one when it does not pass."""
+
+    wait_ns: int
+    state: Mapping[int, int]
+
+
+def share(limit: int, window_seconds: int, *, replicas: int) -> Pace:
+    """One replica's part of a total.
+
+    The rates of all replicas add up to the total exactly, also where that is less than one request a window for each;
+    only the burst cannot be less than one.
+    """
+    interval_ns = -(-window_seconds * NANOSECONDS * replicas // limit)
+    return Pace(window_seconds, interval_ns, max(1, limit // replicas))
+
+
+def part(total: int, *, replicas: int) -> int:
+    """One replica's part of what is counted and not timed; at least one, or a replica could serve nobody."""
+    return max(1, total // replicas)
+
+
+def judge(state: Mapping[int, int], paces: tuple[Pace, ...], now_ns: int) -> Verdict:
+    """Charge one request to every window, or to none: `state` maps a window's seconds to its TAT."""
+    arrivals = {pace.window_seconds: max(state.get(pace.window_seconds, now_ns), now_ns) for pace in paces}
+    wait_ns = max(arrivals[pace.window_seconds] - (pace.burst - 1) * pace.interval_ns - now_ns for pace in paces)
+    if wait_ns > 0:
+        return Verdict(wait_ns, state)
+    return Verdict(0, {pace.window_seconds: arrivals[pace.window_seconds] + pace.interval_ns for pace in paces})
