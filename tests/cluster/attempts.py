@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from tests.cluster.installation import Request
+from tests.localcluster.api import Cluster
 
 from bartizan.controller import kinds
 from bartizan.policy import names
-from tests.cluster.installation import Request
-from tests.localcluster.api import Cluster
 
 Manifest = dict[str, Any]
 Reach = Literal["listed", "everywhere"]
@@ -40,15 +40,14 @@ def _request_by_verb(attempt: dict[str, Any]) -> Request:
     verb, change = attempt["verb"], attempt.get("change", {})
     namespace = attempt.get("namespace", LISTED)
     manifest = incarnation(attempt["object"], attempt.get("which", "new"), namespace)
-    if verb in {"create", "update", "apply"}:
-        sent = merge(_as_wanted(manifest, attempt), change)
-    else:
-        sent = change if verb == "patch" else None
+    is_whole = verb in {"create", "update", "apply"}
+    sent = merge(_as_wanted(manifest, attempt), change) if is_whole else change
     kind = kinds.of(manifest["apiVersion"], manifest["kind"])
     path = kind.path(namespace, None if verb == "create" else manifest["metadata"]["name"])
+    path += "?fieldManager=bartizan&force=true" if verb == "apply" else ""
     content_type = attempt.get("type", CONTENT_TYPES.get(verb, "application/json"))
     method = {"create": "POST", "update": "PUT", "delete": "DELETE"}.get(verb, "PATCH")
-    return Request(method, path + ("?fieldManager=bartizan&force=true" if verb == "apply" else ""), sent, content_type)
+    return Request(method, path, None if verb == "delete" else sent, content_type)
 
 
 def _as_wanted(manifest: Manifest, attempt: dict[str, Any]) -> Manifest:

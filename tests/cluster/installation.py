@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-
 from tests.localcluster.api import Cluster, tool
 
 CHART = Path(__file__).parents[2] / "charts" / "bartizan"
