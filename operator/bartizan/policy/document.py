@@ -109,7 +109,9 @@ def decode(text: bytes, key: Ed25519PublicKey, endpoint: EndpointRef) -> GuardDo
 
 def _verified_payload(text: bytes, key: Ed25519PublicKey) -> bytes:
     if len(text) > MAX_BYTES:
-        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document has {len(text)} bytes, at most {MAX_BYTES} are read")
+        raise DocumentError(
+            Reason.DOCUMENT_MALFORMED, f"the document has {len(text)} bytes, at most {MAX_BYTES} are read"
+        )
     try:
         token = jwt.PyJWS(algorithms=["EdDSA"]).decode_complete(text.strip(), key, algorithms=["EdDSA"])
     except (jwt.InvalidTokenError, UnsupportedAlgorithm, ValueError) as error:

@@ -53,7 +53,9 @@ class ClientCredential:
         return f"{KEY_PREFIX}{self.id}.{self.secret.decode('ascii')}"
 
 
-def client_credential(root: Hidden, identity: Identity, client: str, *, epoch: int, window: int = 0) -> ClientCredential:
+def client_credential(
+    root: Hidden, identity: Identity, client: str, *, epoch: int, window: int = 0
+) -> ClientCredential:
     """The key of one client in one epoch and rotation window."""
     message = _framed(identity.namespace_uid, identity.uid, client, str(epoch), str(window))
     key_id = hmac.digest(_subkey(root, "client key id"), message, "sha256")[:ID_BYTES]

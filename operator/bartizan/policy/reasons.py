@@ -112,7 +112,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
     Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",
     Reason.SPEC_ACCEPTED: "The spec is valid and in force.",
-    Reason.SPEC_REFUSED: "The spec is not valid; the last accepted one stays in force, without the clients it withdraws.",
+    Reason.SPEC_REFUSED: "The spec is not valid; the last accepted one stays in force, less the clients it withdraws.",
     Reason.NAME_TAKEN: "An object that Bartizan did not make has a name that the endpoint needs; it is left alone.",
     Reason.NAMESPACE_NOT_MANAGED: "The operator was not given this namespace; add it to the chart's `namespaces`.",
     Reason.FULLY_HARDENED: "Every container runs restricted.",

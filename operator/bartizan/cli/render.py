@@ -1,0 +1,89 @@
+"""`bartizan render -f x.yaml`: what a ModelDeployment would own, from the operator's own code, offline.
+
+What only a cluster can give (UIDs, the root key) stands as a placeholder; no key is ever printed.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bartizan.controller.builders import (
+    client_secret,
+    deployment,
+    disruption_budget,
+    guard_document,
+    network_policy,
+    pod_template,
+    service,
+    service_account,
+)
+from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.controller.settings import Settings
+from bartizan.controller.tools import surroundings
+from bartizan.policy import keys, names, parse
+from bartizan.policy.keys import Hidden
+from bartizan.policy.model import Identity, ModelDeployment
+
+PLACEHOLDER_UID = "00000000-0000-0000-0000-000000000000"
+PLACEHOLDER = "(made by the operator)"
+SAMPLE_ROOT = Hidden(bytes(keys.ROOT_BYTES))
+"""Fills the places of keys while building; whatever comes of it is replaced before it is shown."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--filename", required=True, help="manifest with ModelDeployments; - for standard input")
+    parser.add_argument("-n", "--namespace", default="default", help="namespace of manifests that name none")
+    parser.add_argument("--guard-image", default="bartizan:latest", help="image of guard and launcher")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints YAML documents in the order in which the operator writes them; 1 where a spec is refused."""
+    text = sys.stdin.read() if arguments.filename == "-" else Path(arguments.filename).read_text(encoding="utf-8")
+    installation = surroundings(Settings(guard_image=arguments.guard_image))
+    code = 0
+    for manifest in yaml.safe_load_all(text):
+        if not isinstance(manifest, dict) or manifest.get("kind") != names.KIND:
+            continue
+        parsed = parse.parse(manifest, _identity(manifest, arguments.namespace))
+        if isinstance(parsed, ModelDeployment):
+            yaml.safe_dump_all(manifests(parsed, installation), sys.stdout, sort_keys=False, explicit_start=True)
+            continue
+        code = 1
+        for problem in parsed:
+            print(f"{arguments.filename}: {problem}", file=sys.stderr)
+    return code
+
+
+def manifests(wish: ModelDeployment, installation: Surroundings) -> Iterator[dict[str, Any]]:
+    """All owned objects but the ControllerRevision, which only keeps what the others show."""
+    identity = wish.identity
+    yield network_policy.build(wish, installation)
+    yield _without_values(guard_document.build_secret(identity, ""))
+    for client in wish.spec.clients:
+        credential = keys.client_credential(SAMPLE_ROOT, identity, client.name, epoch=client.key_epoch)
+        yield _without_values(client_secret.build(identity, client.name, credential))
+    yield service_account.build(wish)
+    yield service.build(wish)
+    if (budget := disruption_budget.build(wish)) is not None:
+        yield budget
+    template = pod_template.build(wish, installation, document_key=PLACEHOLDER, not_before=0)
+    yield deployment.build(wish, template)
+
+
+def _without_values(secret: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in secret.items() if name != "data"}
+    return {**shown, "stringData": dict.fromkeys(secret["data"], PLACEHOLDER)}
+
+
+def _identity(manifest: dict[str, Any], namespace: str) -> Identity:
+    metadata = manifest.get("metadata") or {}
+    return Identity(
+        namespace=str(metadata.get("namespace") or namespace),
+        name=str(metadata.get("name") or ""),
+        uid=PLACEHOLDER_UID,
+        namespace_uid=PLACEHOLDER_UID,
+    )

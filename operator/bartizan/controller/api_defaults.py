@@ -1,0 +1,115 @@
+"""What the API server itself adds to an object: the only additions that are not drift, each with its only values.
+
+Paths are written with `*` for a list's items; source: the defaulting functions of Kubernetes 1.30 to 1.35
+(pkg/apis/*/v1/defaults.go) and the allocators of the Service registry.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+ANY = object()
+"""For values that the server allocates or that cannot open anything."""
+
+Path = tuple[str, ...]
+
+METADATA_FIELDS = frozenset(
+    {
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "managedFields",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    }
+)
+"""Written by the API server, writable by nobody."""
+
+ADDED_ANNOTATIONS = frozenset({"deployment.kubernetes.io/revision"})
+RESTART_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
+"""`kubectl rollout restart` is a wish of the owner's that opens nothing."""
+
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_CONTAINERS = ("containers", "initContainers")
+
+
+def _pod_template() -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "metadata.creationTimestamp": None,
+        f"metadata.annotations.{RESTART_ANNOTATION}": ANY,
+        "spec.serviceAccount": ANY,  # the deprecated copy of serviceAccountName, which is compared itself
+        "spec.volumes.*.secret.defaultMode": 0o644,
+        "spec.volumes.*.configMap.defaultMode": 0o644,
+        "spec.volumes.*.projected.defaultMode": 0o644,
+        "spec.volumes.*.downwardAPI.defaultMode": 0o644,
+        "spec.volumes.*.downwardAPI.items.*.fieldRef.apiVersion": "v1",
+        "spec.volumes.*.projected.sources.*.downwardAPI.items.*.fieldRef.apiVersion": "v1",
+        "spec.volumes.*.ephemeral.volumeClaimTemplate.metadata.creationTimestamp": None,
+        "spec.volumes.*.ephemeral.volumeClaimTemplate.spec.volumeMode": "Filesystem",
+        "spec.topologySpreadConstraints.*.nodeAffinityPolicy": "Honor",
+        "spec.topologySpreadConstraints.*.nodeTaintsPolicy": "Ignore",
+    }
+    for containers in _CONTAINERS:
+        fields |= _container(f"spec.{containers}.*")
+    return fields
+
+
+def _container(path: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "resources": {},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "ports.*.protocol": "TCP",
+        "env.*.valueFrom.fieldRef.apiVersion": "v1",
+        "env.*.valueFrom.resourceFieldRef.divisor": "0",
+    }
+    for probe in _PROBES:
+        fields |= {
+            f"{probe}.timeoutSeconds": 1,
+            f"{probe}.periodSeconds": 10,
+            f"{probe}.successThreshold": 1,
+            f"{probe}.failureThreshold": 3,
+            f"{probe}.httpGet.scheme": "HTTP",
+            f"{probe}.httpGet.path": "/",
+        }
+    return {f"{path}.{name}": value for name, value in fields.items()}
+
+
+_FIELDS: dict[str, dict[str, Any]] = {
+    "Deployment": {f"spec.template.{name}": value for name, value in _pod_template().items()},
+    "Service": {
+        "spec.clusterIP": ANY,
+        "spec.clusterIPs": ANY,
+        "spec.ipFamilies": ANY,
+        "spec.ipFamilyPolicy": ANY,
+    },
+    "ServiceAccount": {
+        "secrets": ANY,  # some distributions add an image pull secret to each account and would fight for it
+        "imagePullSecrets": ANY,
+    },
+    "NetworkPolicy": {},
+    "PodDisruptionBudget": {},
+    "ControllerRevision": {},
+    "Secret": {},
+}
+
+
+def _path(name: str) -> Path:
+    """Annotation keys hold dots themselves; only the restart annotation is named here."""
+    head, found, _ = name.partition(RESTART_ANNOTATION)
+    parts = head.strip(".").split(".")
+    return (*parts, RESTART_ANNOTATION) if found else tuple(parts)
+
+
+ADDITIONS: Mapping[str, Mapping[Path, Any]] = {
+    kind: {_path(name): value for name, value in fields.items()} for kind, fields in _FIELDS.items()
+}
+
+ABSENT_WHEN_FALSE = frozenset(
+    {"hostNetwork", "hostPID", "hostIPC", "publishNotReadyAddresses", "paused", "minReadySeconds"}
+)
+"""Fields that the API server stores only when they are true (or not zero): for these, absent is false."""
+
+QUANTITY_PARENTS = frozenset({"requests", "limits", "emptyDir", "capacity"})
+"""Values below these are quantities, which the server writes in its own canonical form."""

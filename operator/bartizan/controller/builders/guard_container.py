@@ -1,0 +1,112 @@
+"""The guard's native sidecar and the launcher's installer, as they stand in every gated pod."""
+
+from typing import Any
+
+from bartizan.controller.builders.guard_document import FILE_NAME
+from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.policy import names
+from bartizan.policy.model import ModelDeployment, Serving, Transport
+
+GUARD = "bartizan-guard"
+INSTALLER = "bartizan-launcher"
+BIN_VOLUME = "bartizan-bin"
+SOCKET_VOLUME = "bartizan-socket"
+DOCUMENT_VOLUME = "bartizan-document"
+BIN_PATH = "/bartizan/bin"
+LAUNCHER = f"{BIN_PATH}/launcher"
+IMAGE_LAUNCHER = "/opt/bartizan/launcher"
+GUARD_SOCKET_PATH = "/run/bartizan/model"
+DOCUMENT_PATH = "/run/bartizan/document"
+
+
+def restricted() -> dict[str, Any]:
+    """Security context of our own containers: the restricted profile, spelt out, and a read-only root."""
+    return {
+        "runAsUser": names.GUARD_UID,
+        "runAsGroup": names.GUARD_UID,
+        "runAsNonRoot": True,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def installer(surroundings: Surroundings) -> dict[str, Any]:
+    """Copies the launcher into the pod, so that it starts and probes the model whatever the model's image holds."""
+    return {
+        "name": INSTALLER,
+        "image": surroundings.guard_image,
+        "imagePullPolicy": surroundings.guard_pull_policy,
+        "command": [IMAGE_LAUNCHER, "install", BIN_PATH],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "16Mi"},
+            "limits": {"memory": "64Mi"},
+        },
+        "securityContext": restricted(),
+        "volumeMounts": [{"name": BIN_VOLUME, "mountPath": BIN_PATH}],
+    }
+
+
+def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments: list[str]) -> dict[str, Any]:
+    """The sidecar starts before the model and ends after it; its start must therefore not wait for the model."""
+    mounts = [{"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True}]
+    if deployment.spec.serving.transport is Transport.UNIX_SOCKET:
+        mounts.append({"name": SOCKET_VOLUME, "mountPath": GUARD_SOCKET_PATH})
+    return {
+        "name": GUARD,
+        "image": surroundings.guard_image,
+        "imagePullPolicy": surroundings.guard_pull_policy,
+        "restartPolicy": "Always",
+        "args": arguments,
+        "ports": [
+            {"name": "guard", "containerPort": names.GUARD_PORT, "protocol": "TCP"},
+            {"name": "guard-status", "containerPort": names.STATUS_PORT, "protocol": "TCP"},
+            {"name": "guard-metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": _probe("/livez", period=1, failures=60),
+        "readinessProbe": _probe("/readyz", period=1, failures=2),
+        "livenessProbe": _probe("/livez", period=10, failures=3),
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "64Mi"},
+            "limits": {"memory": "256Mi"},
+        },
+        "securityContext": restricted(),
+        "volumeMounts": mounts,
+    }
+
+
+def arguments(deployment: ModelDeployment, *, document_key: str, not_before: int) -> list[str]:
+    """The guard's command line: who it guards, whose signature it believes, and where the model listens."""
+    identity = deployment.identity
+    return [
+        "guard",
+        f"--namespace={identity.namespace}",
+        f"--name={identity.name}",
+        f"--uid={identity.uid}",
+        f"--namespace-uid={identity.namespace_uid}",
+        f"--document={DOCUMENT_PATH}/{FILE_NAME}",
+        f"--document-key={document_key}",
+        f"--document-not-before={not_before}",
+        f"--upstream={_upstream(deployment.spec.serving)}",
+        f"--port={names.GUARD_PORT}",
+        f"--status-port={names.STATUS_PORT}",
+        f"--metrics-port={names.METRICS_PORT}",
+    ]
+
+
+def _upstream(serving: Serving) -> str:
+    if serving.socket_path is not None:
+        return f"unix:{GUARD_SOCKET_PATH}/{serving.socket_path.rsplit('/', 1)[1]}"
+    return f"tcp:127.0.0.1:{serving.port}"
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": names.STATUS_PORT, "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "successThreshold": 1,
+        "failureThreshold": failures,
+    }

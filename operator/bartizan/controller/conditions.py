@@ -1,0 +1,168 @@
+"""Conditions of a ModelDeployment, each judged from facts alone: status, reason and a message that says what to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bartizan.controller import pod_facts
+from bartizan.controller.findings import Findings
+from bartizan.controller.guards import GuardState
+from bartizan.controller.observe import World
+from bartizan.controller.root_key import REMEDY
+from bartizan.policy.reasons import EXPLANATIONS, Reason
+
+# ruff: noqa: ARG001 - all judges take the same two arguments, so that JUDGES can hold them
+MAX_MESSAGE = 1024
+MAX_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`status` is None for Unknown, as Kubernetes has it."""
+
+    status: bool | None
+    reason: Reason
+    message: str = ""
+
+    @property
+    def status_text(self) -> str:
+        return "Unknown" if self.status is None else str(self.status)
+
+    @property
+    def text(self) -> str:
+        return (self.message or EXPLANATIONS[self.reason])[:MAX_MESSAGE]
+
+
+def accepted(world: World, findings: Findings) -> Verdict:
+    if findings.name_taken:
+        return Verdict(False, Reason.NAME_TAKEN, findings.name_taken)
+    if not findings.problems:
+        return Verdict(True, Reason.SPEC_ACCEPTED)
+    shown = "; ".join(str(problem) for problem in findings.problems[:MAX_PROBLEMS])
+    more = f"; and {len(findings.problems) - MAX_PROBLEMS} more" if len(findings.problems) > MAX_PROBLEMS else ""
+    stays = "the last accepted spec stays in force" if findings.deployment else "the gate stays closed"
+    return Verdict(False, Reason.SPEC_REFUSED, f"{shown}{more} ({stays})")
+
+
+def hardened(world: World, findings: Findings) -> Verdict:
+    if findings.deployment is None:
+        return Verdict(None, Reason.SPEC_REFUSED)
+    weaknesses = findings.deployment.spec.template.weaknesses
+    if not weaknesses:
+        return Verdict(True, Reason.FULLY_HARDENED)
+    shown = "; ".join(f"container {item.container}: {item.field}: {item.why}" for item in weaknesses)
+    return Verdict(False, Reason.TEMPLATE_WEAKENS, shown)
+
+
+def network_isolated(world: World, findings: Findings) -> Verdict:
+    return Verdict(None, Reason.NOT_PROBED)
+
+
+def enforcement_verified(world: World, findings: Findings) -> Verdict:
+    return Verdict(None, Reason.NOT_PROBED)
+
+
+def guard_injected(world: World, findings: Findings) -> Verdict:
+    pods = world.owned_pods
+    if not pods:
+        return Verdict(None, Reason.NO_PODS)
+    bare = [pod["metadata"]["name"] for pod in ungated(world, findings)]
+    if bare:
+        return Verdict(False, Reason.PODS_NOT_GATED, f"without the guard: {', '.join(bare[:5])}; delete these pods")
+    return Verdict(True, Reason.ALL_PODS_GATED, f"{len(pods)} of {len(pods)} pods run behind their guard")
+
+
+def ungated(world: World, findings: Findings) -> list[dict[str, Any]]:
+    template = findings.pod_template
+    return [pod for pod in world.owned_pods if template is None or not pod_facts.is_gated(pod, template)]
+
+
+def in_sync(world: World, findings: Findings) -> Verdict:
+    if findings.is_root_lost:
+        return Verdict(None, Reason.ROOT_LOST)
+    if not world.owned_pods:
+        return Verdict(None, Reason.NO_PODS)
+    lost = [pod["metadata"]["name"] for pod in world.owned_pods if pod_facts.is_on_lost_node(pod)]
+    by_state = {state: _in_state(findings, state) for state in GuardState}
+    behind = by_state[GuardState.OUTDATED]
+    if behind:
+        return Verdict(False, Reason.GUARDS_OUT_OF_SYNC, f"waiting for the newest document: {', '.join(behind[:5])}")
+    unknown = sorted({*lost, *by_state[GuardState.UNREACHABLE]})
+    if unknown:
+        return Verdict(None, Reason.GUARDS_UNREACHABLE, f"cannot be asked: {', '.join(unknown[:5])}")
+    if by_state[GuardState.STARTING] and not by_state[GuardState.IN_SYNC]:
+        return Verdict(None, Reason.PODS_NOT_READY, "the guards are starting")
+    return Verdict(True, Reason.ALL_GUARDS_IN_SYNC)
+
+
+def _in_state(findings: Findings, state: GuardState) -> list[str]:
+    return sorted(name for name, found in findings.guard_states.items() if found is state)
+
+
+def plain_http(world: World, findings: Findings) -> Verdict:
+    return Verdict(
+        True,
+        Reason.TLS_NOT_CONFIGURED,
+        "the guard's port speaks plain HTTP: keys and prompts cross the cluster's network unencrypted",
+    )
+
+
+def ready(world: World, findings: Findings) -> Verdict:
+    for check in (_blocked, _ungated, _without_pods, _failing):
+        verdict = check(world, findings)
+        if verdict:
+            return verdict
+    return Verdict(True, Reason.ENDPOINT_READY)
+
+
+def _blocked(world: World, findings: Findings) -> Verdict | None:
+    if world.is_deleting:
+        return Verdict(False, Reason.DELETING)
+    if findings.name_taken:
+        return Verdict(False, Reason.NAME_TAKEN, findings.name_taken)
+    if findings.is_root_lost:
+        message = f"nothing new is issued, gates keep what they have; in the operator's namespace, {REMEDY}"
+        return Verdict(False, Reason.ROOT_LOST, message)
+    if findings.failure:
+        return Verdict(False, Reason.APPLY_FAILED, findings.failure)
+    return None
+
+
+def _ungated(world: World, findings: Findings) -> Verdict | None:
+    if findings.deployment is None and not world.owned_pods:
+        return Verdict(False, Reason.SPEC_REFUSED, "no spec was accepted yet: the gate is closed and no pod runs")
+    return Verdict(False, Reason.PODS_NOT_GATED) if ungated(world, findings) else None
+
+
+def _without_pods(world: World, findings: Findings) -> Verdict | None:
+    if findings.deployment is not None and findings.deployment.spec.replicas == 0:
+        return Verdict(False, Reason.SCALED_TO_ZERO)
+    return None
+
+
+def _failing(world: World, findings: Findings) -> Verdict | None:
+    live = world.deployment or {}
+    status = live.get("status", {})
+    is_current = status.get("observedGeneration", 0) >= live.get("metadata", {}).get("generation", 1)
+    wanted = live.get("spec", {}).get("replicas", 1)
+    available = status.get("availableReplicas", 0)
+    if is_current and available >= wanted and status.get("updatedReplicas", 0) >= wanted:
+        return None
+    found = pod_facts.failures(world.owned_pods, [*world.replica_sets, live])
+    serving = f"{available} of {wanted} pods available"
+    if found:
+        return Verdict(available > 0 and is_current, Reason.PODS_FAILING, f"{serving}; {'; '.join(found[:5])}")
+    return Verdict(available >= wanted and is_current, Reason.PODS_NOT_READY, serving)
+
+
+JUDGES: dict[str, Callable[[World, Findings], Verdict]] = {
+    "Accepted": accepted,
+    "Hardened": hardened,
+    "NetworkIsolated": network_isolated,
+    "GuardInjected": guard_injected,
+    "EnforcementVerified": enforcement_verified,
+    "InSync": in_sync,
+    "PlainHTTP": plain_http,
+    "Ready": ready,
+}
+"""In the order in which they are shown."""

@@ -1,0 +1,142 @@
+"""The world around one ModelDeployment, as the API server tells it now: facts only, no judgement."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from bartizan.controller.api import Api, ApiError
+from bartizan.controller.kinds import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    MODEL_DEPLOYMENT,
+    NAMESPACE,
+    NETWORK_POLICY,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from bartizan.controller.work_queue import Key
+from bartizan.policy import names
+from bartizan.policy.model import Identity
+
+Live = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Live objects by role; None or empty where there is none. `manifest` is the ModelDeployment itself."""
+
+    manifest: Live | None
+    namespace_uid: str
+    policy: Live | None
+    twin: Live | None
+    service: Live | None
+    service_account: Live | None
+    budget: Live | None
+    deployment: Live | None
+    revisions: list[Live]
+    replica_sets: list[Live]
+    pods: list[Live]
+    is_namespace_ending: bool = False
+
+    @property
+    def identity(self) -> Identity:
+        """Of the ModelDeployment, which must be there."""
+        assert self.manifest is not None  # noqa: S101 # the caller has asked
+        metadata = self.manifest["metadata"]
+        return Identity(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            namespace_uid=self.namespace_uid,
+            generation=metadata.get("generation", 0),
+        )
+
+    @property
+    def is_deleting(self) -> bool:
+        return self.manifest is not None and "deletionTimestamp" in self.manifest["metadata"]
+
+    @property
+    def owned_pods(self) -> list[Live]:
+        """Pods of this life of the ModelDeployment that have not ended."""
+        return [pod for pod in self.pods if _phase(pod) not in ("Succeeded", "Failed")]
+
+
+async def observe(api: Api, key: Key) -> World:
+    """Reads everything at once; a later read may be newer than an earlier one, and the next reconcile mends that."""
+    namespace, name = key.namespace, key.name
+    enclosing = await api.get(NAMESPACE, None, namespace)
+    is_ending = enclosing is not None and "deletionTimestamp" in enclosing["metadata"]
+    read = _Reader(api, namespace, is_ending=is_ending)
+    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.ENDPOINT_LABEL: name}
+    found, lists = await asyncio.gather(
+        asyncio.gather(
+            read.one(MODEL_DEPLOYMENT, name),
+            read.one(NETWORK_POLICY, name),
+            read.one(NETWORK_POLICY, names.policy_twin(name)),
+            read.one(SERVICE, name),
+            read.one(SERVICE_ACCOUNT, name),
+            read.one(POD_DISRUPTION_BUDGET, name),
+            read.one(DEPLOYMENT, name),
+        ),
+        asyncio.gather(*(read.all(kind, labels) for kind in (CONTROLLER_REVISION, REPLICA_SET, POD))),
+    )
+    manifest, policy, twin, service, account, budget, deployment = found
+    revisions, replica_sets, pods = lists
+    return World(
+        manifest=manifest,
+        namespace_uid=enclosing["metadata"]["uid"] if enclosing else "",
+        policy=policy,
+        twin=twin,
+        service=service,
+        service_account=account,
+        budget=budget,
+        deployment=deployment,
+        revisions=revisions,
+        replica_sets=replica_sets,
+        pods=pods,
+        is_namespace_ending=is_ending,
+    )
+
+
+class _Reader:
+    """Reads in one namespace. While that is being deleted, our rights in it may have gone before the objects have.
+
+    What must be seen to the end (policies, pods, the ModelDeployment) is readable by the ClusterRole; for the rest,
+    forbidden then counts as gone, since the namespace's own deletion takes it away.
+    """
+
+    def __init__(self, api: Api, namespace: str, *, is_ending: bool) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._is_ending = is_ending
+
+    async def one(self, kind: Kind, name: str) -> Live | None:
+        try:
+            return await self._api.get(kind, self._namespace, name)
+        except ApiError as error:
+            if self._counts_as_gone(kind, error):
+                return None
+            raise
+
+    async def all(self, kind: Kind, labels: dict[str, str]) -> list[Live]:
+        try:
+            return await self._api.list(kind, self._namespace, labels=labels)
+        except ApiError as error:
+            if self._counts_as_gone(kind, error):
+                return []
+            raise
+
+    def _counts_as_gone(self, kind: Kind, error: ApiError) -> bool:
+        return self._is_ending and error.is_forbidden and kind not in SEEN_TO_THE_END
+
+
+SEEN_TO_THE_END = (MODEL_DEPLOYMENT, NETWORK_POLICY, POD)
+
+
+def _phase(pod: Live) -> str:
+    phase: str = pod.get("status", {}).get("phase", "")
+    return phase

@@ -1,0 +1,61 @@
+"""What pods and their owners say of themselves, in words that a user can act on."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bartizan.controller.builders.guard_container import GUARD
+
+Live = Mapping[str, Any]
+
+HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating"})
+
+
+def is_gated(pod: Live, template: Live) -> bool:
+    """The guard runs as the template says: a native sidecar, with our arguments and image, under our rule."""
+    return _guard(pod["spec"]) is not None and _guard(pod["spec"]) == _guard(template["spec"])
+
+
+def _guard(spec: Live) -> tuple[object, ...] | None:
+    """The parts of the sidecar that make it the gate, but for the document's age, which differs by roll-out."""
+    for container in spec.get("initContainers") or ():
+        if container["name"] == GUARD and container.get("restartPolicy") == "Always":
+            arguments = [text for text in container.get("args", ()) if not text.startswith("--document-not-before=")]
+            context = container.get("securityContext", {})
+            return (arguments, container.get("command"), context.get("runAsUser"), container.get("env"))
+    return None
+
+
+def is_on_lost_node(pod: Live) -> bool:
+    """The node has stopped reporting: what its pods do, nobody knows."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return pod.get("status", {}).get("reason") == "NodeLost" or any(
+        condition["type"] == "Ready" and condition["status"] == "Unknown" for condition in conditions
+    )
+
+
+def failures(pods: Iterable[Live], owners: Iterable[Live]) -> list[str]:
+    """Why pods do not start, each reason once: from the pods, and from what could not even create them."""
+    found = [*(text for pod in pods for text in _of_pod(pod)), *(text for owner in owners for text in _of_owner(owner))]
+    return list(dict.fromkeys(found))
+
+
+def _of_pod(pod: Live) -> Iterator[str]:
+    status = pod.get("status", {})
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for container in statuses:
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") and waiting["reason"] not in HARMLESS_WAITING:
+            yield _sentence(f"container {container['name']}", waiting["reason"], waiting.get("message"))
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield _sentence("pod", condition.get("reason", "Unschedulable"), condition.get("message"))
+
+
+def _of_owner(owner: Live) -> Iterator[str]:
+    for condition in owner.get("status", {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            yield _sentence("pods", condition.get("reason", "FailedCreate"), condition.get("message"))
+
+
+def _sentence(subject: str, reason: str, message: str | None) -> str:
+    return f"{subject}: {reason}: {' '.join(message.split())[:300]}" if message else f"{subject}: {reason}"

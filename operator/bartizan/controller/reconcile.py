@@ -1,0 +1,140 @@
+"""The page: what happens to one ModelDeployment, from top to bottom, in the order that keeps its gate shut.
+
+Level-triggered: it looks at the world as it is, and does not know what changed. Create, update, resume, drift and
+resync are all this. Policy before keys, keys before workload; on deletion the other way round.
+"""
+
+from typing import Any
+
+from bartizan.controller import acceptance, issuing, owned, policy_keeper, revision, teardown
+from bartizan.controller.api import ApiError
+from bartizan.controller.apply import FormerLifeError, NameTakenError
+from bartizan.controller.builders import network_policy
+from bartizan.controller.findings import Findings
+from bartizan.controller.guards import GuardState
+from bartizan.controller.observe import World, observe
+from bartizan.controller.report import tell
+from bartizan.controller.tools import Tools
+from bartizan.controller.work_queue import Key
+from bartizan.controller.workers import Result
+from bartizan.policy import epochs, parse
+from bartizan.policy.keys import Hidden
+
+OUT_OF_SYNC_SECONDS = 0.25
+"""How soon a guard that is behind is asked again; the second touch comes after one second."""
+UNREACHABLE_SECONDS = 5.0
+BLOCKED_SECONDS = 10.0
+"""How soon a name that is taken, a root that is lost or a former life is looked at again."""
+
+
+class Reconciler:
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+
+    async def reconcile(self, key: Key) -> Result:
+        """Brings the endpoint one step nearer to its spec; raises ApiError for what time may heal."""
+        tools = self.tools
+        world = await observe(tools.api, key)
+        if world.manifest is None:
+            return await teardown.release_policies(tools.applier, world)
+        if world.is_deleting:
+            return await self._take_down(world)
+        findings = Findings()
+        failure = await self._bring_about(world, findings)
+        await self._deliver(world, findings)
+        await tell(tools, world, findings)
+        if failure:
+            raise failure
+        return self._next_look(world, findings)
+
+    async def _bring_about(self, world: World, findings: Findings) -> ApiError | None:
+        """Stops at the first step that fails: what comes later rests on what came before."""
+        try:
+            await owned.hold(self.tools.api, world)
+            await self._make_it_so(world, findings)
+        except NameTakenError as error:
+            findings.name_taken = str(error)
+        except FormerLifeError as error:
+            findings.failure = str(error)
+        except ApiError as error:
+            if error.is_terminating:
+                return None
+            findings.failure = str(error)
+            return error
+        return None
+
+    async def _make_it_so(self, world: World, findings: Findings) -> None:
+        tools, root = self.tools, await self.tools.root.current()
+        self._judge(world, findings, root)
+        findings.outcomes += await self._close(world, findings)
+        wish = findings.deployment
+        if wish is None:
+            return
+        if root is None:
+            findings.is_root_lost = True
+            findings.outcomes += await owned.frame(tools.applier, world, wish)
+            return
+        chosen = await issuing.issue(tools, world, findings, wish=wish, root=root)
+        findings.pod_template = chosen.pod_template
+        findings.outcomes += await owned.frame(tools.applier, world, wish)
+        await owned.keep_revision(tools.applier, world, chosen, root)
+        findings.outcomes += await owned.run(tools.applier, world, wish, chosen.pod_template)
+
+    def _judge(self, world: World, findings: Findings, root: Hidden | None) -> None:
+        """Which spec is in force, and which key epochs follow from it."""
+        manifest = world.manifest or {}
+        accepted = revision.latest(world.revisions, world.identity, root) if root else None
+        findings.accepted = accepted
+        in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
+        findings.deployment, findings.spec, findings.problems = in_force.deployment, in_force.spec, in_force.problems
+        findings.ledger = epochs.read(manifest.get("status", {}))
+        if in_force.deployment is not None:
+            findings.ledger = epochs.advance(findings.ledger, in_force.deployment.spec.clients)
+        findings.pod_template = accepted.pod_template if accepted else owned.live_template(world)
+        findings.policy_was_deleted = policy_keeper.was_deleted(world)
+
+    async def _close(self, world: World, findings: Findings) -> list[Any]:
+        """The network policy, before anything that it must hold back."""
+        wish = findings.deployment
+        if wish is None and world.deployment is not None and not findings.policy_was_deleted:
+            return []  # an earlier version accepted what runs here; its policy stays as it is
+
+        def build(name: str) -> dict[str, Any]:
+            if wish is None:
+                return network_policy.build_closed(world.identity, name=name)
+            return network_policy.build(wish, self.tools.surroundings, name=name)
+
+        return await policy_keeper.keep(self.tools.applier, world, build)
+
+    async def _deliver(self, world: World, findings: Findings) -> None:
+        """Sees to it that every guard that still serves has the document, those that are ending included."""
+        if findings.document is None:
+            return
+        pods = world.owned_pods
+        findings.guard_states = await self.tools.guards.states(pods, findings.document_hash)
+        await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
+
+    async def _take_down(self, world: World) -> Result:
+        result = await teardown.proceed(self.tools.applier, world)
+        if result.requeue_after is not None:
+            ledger = epochs.read((world.manifest or {}).get("status", {}))
+            await tell(self.tools, world, Findings(ledger=ledger, pod_template=owned.live_template(world)))
+        return result
+
+    def _next_look(self, world: World, findings: Findings) -> Result:
+        states = findings.guard_states.values()
+        if GuardState.OUTDATED in states:
+            return Result(requeue_after=OUT_OF_SYNC_SECONDS)
+        if GuardState.UNREACHABLE in states:
+            return Result(requeue_after=UNREACHABLE_SECONDS)
+        if findings.name_taken or findings.is_root_lost or findings.failure:
+            return Result(requeue_after=BLOCKED_SECONDS)
+        return Result(requeue_after=self._rollout_wait(world, findings))
+
+    def _rollout_wait(self, world: World, findings: Findings) -> float | None:
+        """None but for an endpoint that still runs another guard image and waits for its turn."""
+        live = owned.live_template(world)
+        images = {item["image"] for item in (live or {}).get("spec", {}).get("initContainers", ())[:1]}
+        if not images or self.tools.surroundings.guard_image in images or findings.deployment is None:
+            return None
+        return self.tools.pacer.look_again_seconds

@@ -1,0 +1,70 @@
+"""Tells what a reconcile found and did: status where it changed, Events on transitions and repairs, metrics."""
+
+from bartizan.controller import metrics, status
+from bartizan.controller.apply import Did, Outcome
+from bartizan.controller.conditions import ungated
+from bartizan.controller.findings import Findings
+from bartizan.controller.guards import GuardState
+from bartizan.controller.observe import World
+from bartizan.controller.tools import Tools
+from bartizan.policy.reasons import Reason
+
+GOOD_WHEN_FALSE = frozenset({"PlainHTTP"})
+MAX_PATHS = 5
+POD_STATES = ("gated", "outdated", "ungated", "unknown")
+
+
+async def tell(tools: Tools, world: World, findings: Findings) -> None:
+    """Events go before the status: what is told twice after a crash is better than what is never told."""
+    _count_pods(world, findings)
+    built = status.build(world, findings, now=tools.now())
+    await _tell_of_repairs(tools, world, findings)
+    if not world.is_deleting:
+        await _tell_of_transitions(tools, world, built)
+    await status.write(tools.api, world, built)
+
+
+async def _tell_of_repairs(tools: Tools, world: World, findings: Findings) -> None:
+    if findings.policy_was_deleted:
+        message = "somebody deleted the NetworkPolicy; a twin stood in until it was made anew"
+        await tools.recorder.record(world.identity, Reason.POLICY_DELETION_ANSWERED, message, warning=True)
+    for outcome in findings.outcomes:
+        if outcome.did is Did.REPAIRED:
+            await tools.recorder.record(world.identity, Reason.DRIFT_REPAIRED, _describe(outcome), warning=True)
+
+
+def _describe(outcome: Outcome) -> str:
+    if not outcome.manager:
+        return f"{outcome.kind} {outcome.name} had been deleted and was made anew"
+    shown = ", ".join(outcome.paths[:MAX_PATHS])
+    more = f" and {len(outcome.paths) - MAX_PATHS} more" if len(outcome.paths) > MAX_PATHS else ""
+    return (
+        f"{outcome.kind} {outcome.name} was put back: {shown}{more} had been changed; "
+        f"the last writer calls itself {outcome.manager!r}"
+    )
+
+
+async def _tell_of_transitions(tools: Tools, world: World, built: dict[str, object]) -> None:
+    for condition in status.transitions(world, built):
+        is_bad = condition["status"] == "False" and condition["type"] not in GOOD_WHEN_FALSE
+        if condition["reason"] in (Reason.NOT_PROBED, Reason.NO_PODS):
+            continue
+        message = f"{condition['type']}={condition['status']}: {condition['message']}"
+        await tools.recorder.record(world.identity, Reason(condition["reason"]), message, warning=is_bad)
+
+
+def _count_pods(world: World, findings: Findings) -> None:
+    bare = {pod["metadata"]["name"] for pod in ungated(world, findings)}
+    counts = dict.fromkeys(POD_STATES, 0)
+    for pod in world.owned_pods:
+        name = pod["metadata"]["name"]
+        state = findings.guard_states.get(name)
+        if name in bare:
+            counts["ungated"] += 1
+        else:
+            counts[_STATES.get(state, "unknown")] += 1
+    for label, count in counts.items():
+        metrics.PODS.labels(namespace=world.identity.namespace, endpoint=world.identity.name, state=label).set(count)
+
+
+_STATES: dict[GuardState | None, str] = {GuardState.IN_SYNC: "gated", GuardState.OUTDATED: "outdated"}

@@ -1,0 +1,67 @@
+"""The last accepted spec and its rendered pod template, kept in a ControllerRevision and sealed against other writers.
+
+Two promises rest on it. A bad edit is no outage: what was accepted last stays in force. An operator's upgrade restarts
+nothing: the pod template is rendered when the owner changes something about the pods, and is kept word for word until
+the next such change, however later versions would render it.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bartizan.controller.builders.surroundings import metadata
+from bartizan.policy import keys
+from bartizan.policy.keys import Hidden
+from bartizan.policy.model import Identity, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`pod_inputs` is the hash of what the pod template was rendered from, `guard_image` the image it names."""
+
+    revision: int
+    spec: Manifest
+    pod_template: Manifest
+    pod_inputs: str
+    guard_image: str
+    document_key: str
+
+
+def pod_inputs(spec: Manifest) -> str:
+    """Hash of those parts of the spec that the pods are made from; a change of others restarts nothing."""
+    parts = {name: spec.get(name) for name in ("template", "serving")}
+    return hashlib.sha256(_canonical(parts)).hexdigest()
+
+
+def build(identity: Identity, accepted: Accepted, root: Hidden) -> dict[str, Any]:
+    payload = _canonical(asdict(accepted))
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata(identity, f"{identity.name}.{accepted.revision}"),
+        "revision": accepted.revision,
+        "data": {"payload": payload.decode(), "mac": keys.revision_mac(root, identity, payload)},
+    }
+
+
+def latest(revisions: Iterable[Manifest], identity: Identity, root: Hidden) -> Accepted | None:
+    """The newest revision whose seal holds; others are as if they were not there."""
+    sealed = [accepted for item in revisions if (accepted := _open(item, identity, root))]
+    return max(sealed, key=lambda accepted: accepted.revision, default=None)
+
+
+def _open(item: Manifest, identity: Identity, root: Hidden) -> Accepted | None:
+    data = item.get("data") or {}
+    payload, mac = data.get("payload"), data.get("mac")
+    if not isinstance(payload, str) or not isinstance(mac, str):
+        return None
+    if not hmac.compare_digest(keys.revision_mac(root, identity, payload.encode()).encode(), mac.encode()):
+        return None
+    return Accepted(**json.loads(payload))
+
+
+def _canonical(value: Any) -> bytes:  # noqa: ANN401 - plain JSON
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

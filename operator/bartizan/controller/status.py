@@ -1,0 +1,110 @@
+"""The status of a ModelDeployment: built from facts, written only where it says something new."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bartizan.controller import conditions
+from bartizan.controller.api import Api
+from bartizan.controller.conditions import Verdict
+from bartizan.controller.findings import Findings
+from bartizan.controller.kinds import MODEL_DEPLOYMENT
+from bartizan.controller.observe import World
+from bartizan.policy import epochs, names
+from bartizan.policy.reasons import Reason
+
+Live = dict[str, Any]
+
+
+def build(world: World, findings: Findings, *, now: datetime) -> Live:
+    """The whole status, `lastTransitionTime` kept where a condition's status has not changed."""
+    previous = _conditions_of(world)
+    generation = world.identity.generation
+    verdicts = {name: judge(world, findings) for name, judge in conditions.JUDGES.items()}
+    return {
+        **record(findings),
+        "observedGeneration": generation,
+        "replicas": (world.deployment or {}).get("status", {}).get("replicas", 0),
+        "selector": f"{names.ENDPOINT_LABEL}={world.identity.name},{names.ENDPOINT_UID_LABEL}={world.identity.uid}",
+        "address": names.base_url(world.identity.name, world.identity.namespace),
+        "pods": _pods(world, findings),
+        "conditions": [
+            _condition(name, verdict, previous.get(name), generation=generation, now=now)
+            for name, verdict in verdicts.items()
+        ],
+    }
+
+
+def record(findings: Findings) -> Live:
+    """What must stand in the status before keys and documents are issued from it."""
+    issued: Live = dict(epochs.write(findings.ledger))
+    if findings.document is not None:
+        issued |= {"documentHash": findings.document_hash, "documentVersion": findings.document.version}
+    return issued
+
+
+async def write(api: Api, world: World, status: Live) -> bool:
+    """Merges `status` into the live one; True where that changed anything."""
+    assert world.manifest is not None  # noqa: S101 # a status belongs to an object
+    live = world.manifest.get("status", {})
+    changed = {name: value for name, value in status.items() if live.get(name) != value}
+    if not changed:
+        return False
+    identity = world.identity
+    body = {"metadata": {"uid": identity.uid}, "status": changed}
+    await api.patch_merge(MODEL_DEPLOYMENT, identity.namespace, identity.name, body, subresource="status")
+    world.manifest["status"] = {**live, **changed}
+    return True
+
+
+async def refuse_namespace(api: Api, manifest: Live, *, now: datetime) -> None:
+    """Status of a ModelDeployment in a namespace that the operator was not given; `manifest` may hold metadata only."""
+    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    live = await api.get(MODEL_DEPLOYMENT, namespace, name)
+    if live is None:
+        return
+    previous = {item["type"]: item for item in live.get("status", {}).get("conditions", ())}
+    generation = live["metadata"].get("generation", 0)
+    verdict = Verdict(False, Reason.NAMESPACE_NOT_MANAGED)
+    built = [
+        _condition(item, verdict, previous.get(item), generation=generation, now=now) for item in ("Accepted", "Ready")
+    ]
+    if built != live.get("status", {}).get("conditions"):
+        body = {"status": {"observedGeneration": generation, "conditions": built}}
+        await api.patch_merge(MODEL_DEPLOYMENT, namespace, name, body, subresource="status")
+
+
+def transitions(before: World, status: Live) -> list[Live]:
+    """Conditions whose status or reason is another than before."""
+    previous = _conditions_of(before)
+    return [
+        condition
+        for condition in status["conditions"]
+        if (old := previous.get(condition["type"])) is None
+        or (old["status"], old["reason"]) != (condition["status"], condition["reason"])
+    ]
+
+
+def _conditions_of(world: World) -> dict[str, Live]:
+    status = (world.manifest or {}).get("status", {})
+    return {condition["type"]: condition for condition in status.get("conditions", ())}
+
+
+def _condition(name: str, verdict: Verdict, previous: Live | None, *, generation: int, now: datetime) -> Live:
+    is_same = previous is not None and previous.get("status") == verdict.status_text
+    since = (
+        previous["lastTransitionTime"] if is_same and previous else now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+    return {
+        "type": name,
+        "status": verdict.status_text,
+        "reason": str(verdict.reason),
+        "message": verdict.text,
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+
+
+def _pods(world: World, findings: Findings) -> Live:
+    total = len(world.owned_pods)
+    gated = total - len(conditions.ungated(world, findings))
+    return {"total": total, "gated": gated, "summary": f"{gated}/{total}"}

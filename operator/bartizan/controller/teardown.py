@@ -1,0 +1,94 @@
+"""Takes an endpoint down: workload first, then what it used, the network policy last."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bartizan.controller import ownership
+from bartizan.controller.apply import Applier
+from bartizan.controller.kinds import (
+    DEPLOYMENT,
+    MODEL_DEPLOYMENT,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from bartizan.controller.observe import World
+from bartizan.controller.workers import Result
+from bartizan.policy import epochs, names
+
+Live = dict[str, Any]
+
+LOOK_AGAIN_SECONDS = 2.0
+"""Pods end without our doing; their events come sooner than this in all but lost watches."""
+
+
+async def proceed(applier: Applier, world: World) -> Result:
+    """One step of the way down; nothing is let go while a pod of the endpoint is left, whatever the cascade."""
+    manifest = world.manifest
+    if manifest is None or names.FINALIZER not in (manifest["metadata"].get("finalizers") or ()):
+        return await release_policies(applier, world)
+    if await _end_workload(applier, world):
+        return Result(requeue_after=LOOK_AGAIN_SECONDS)
+    if not world.is_namespace_ending:
+        await _remove_secrets(applier, world)
+    for kind, live in _rest(world):
+        if ownership.is_ours(live, world.identity):
+            await applier.remove(kind, live)
+    await _let_policies_go(applier, world)
+    await applier.release(MODEL_DEPLOYMENT, manifest)
+    return Result()
+
+
+async def release_policies(applier: Applier, world: World) -> Result:
+    """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone."""
+    policies = [policy for policy in (world.policy, world.twin) if policy and _is_managed(policy)]
+    if not policies:
+        return Result()
+    if world.owned_pods:
+        return Result(requeue_after=LOOK_AGAIN_SECONDS)
+    await _let_policies_go(applier, world)
+    return Result()
+
+
+async def _end_workload(applier: Applier, world: World) -> bool:
+    """True while something of the workload is left; an orphaned ReplicaSet would start its pods again, so it goes."""
+    identity = world.identity
+    deployment = world.deployment
+    if deployment is not None and ownership.is_ours(deployment, identity):
+        await applier.remove(DEPLOYMENT, deployment, propagation="Foreground")
+        return True
+    replica_sets = [item for item in world.replica_sets if ownership.is_ours(item, identity)]
+    for replica_set in replica_sets:
+        await applier.remove(REPLICA_SET, replica_set, propagation="Foreground")
+    return bool(replica_sets or [pod for pod in world.owned_pods if ownership.is_ours(pod, identity)])
+
+
+async def _remove_secrets(applier: Applier, world: World) -> None:
+    identity = world.identity
+    status = (world.manifest or {}).get("status", {})
+    clients = [names.client_secret(identity.name, client) for client in epochs.read(status).current()]
+    await applier.remove_secrets(identity.namespace, [*clients, names.document_secret(identity.name)])
+
+
+async def _let_policies_go(applier: Applier, world: World) -> None:
+    for policy in (world.policy, world.twin):
+        if policy is not None and _is_managed(policy):
+            await applier.remove(NETWORK_POLICY, policy)
+            await applier.release(NETWORK_POLICY, policy)
+
+
+def _is_managed(policy: Live) -> bool:
+    return names.FINALIZER in (policy["metadata"].get("finalizers") or ())
+
+
+def _rest(world: World) -> Iterator[tuple[Kind, Live]]:
+    for kind, live in (
+        (SERVICE, world.service),
+        (POD_DISRUPTION_BUDGET, world.budget),
+        (SERVICE_ACCOUNT, world.service_account),
+    ):
+        if live is not None:
+            yield kind, live

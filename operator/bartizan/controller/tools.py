@@ -1,0 +1,65 @@
+"""What every reconcile works with, put together once by `main`."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+
+from bartizan.controller.api import Api
+from bartizan.controller.apply import Applier
+from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.controller.events import Recorder
+from bartizan.controller.guards import Guards, ask_over_http
+from bartizan.controller.rollout import Pacer
+from bartizan.controller.root_key import RootKeeper
+from bartizan.controller.settings import Settings
+
+
+@dataclass(slots=True)
+class Tools:
+    """Shared by all workers; every part is safe to use from several reconciles at once."""
+
+    api: Api
+    applier: Applier
+    guards: Guards
+    recorder: Recorder
+    surroundings: Surroundings
+    pacer: Pacer
+    root: RootKeeper
+    now: Callable[[], datetime]
+
+
+@asynccontextmanager
+async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
+    """The tools of a running operator, with the connections that they hold open."""
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        yield Tools(
+            api=api,
+            applier=Applier(api, clock=time.monotonic),
+            guards=Guards(api, ask_over_http(session), clock=time.monotonic),
+            recorder=Recorder(api, clock=time.monotonic, now=_now),
+            surroundings=surroundings(settings),
+            pacer=Pacer(settings, clock=time.monotonic),
+            root=RootKeeper(api, settings, clock=time.monotonic),
+            now=_now,
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(
+        guard_image=settings.guard_image,
+        guard_pull_policy=settings.guard_pull_policy,
+        operator_namespace=settings.namespace,
+        operator_pod_labels=dict(settings.pod_labels),
+        monitoring_namespace=settings.monitoring_namespace or None,
+        monitoring_pod_labels=dict(settings.monitoring_pod_labels),
+        dns_namespace=settings.dns_namespace,
+        dns_pod_labels=dict(settings.dns_pod_labels),
+    )
