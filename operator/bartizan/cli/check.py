@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bartizan.cli import documents
@@ -11,6 +12,18 @@ from bartizan.policy.model import Identity, ModelDeployment
 from bartizan.policy.parse import parse
 
 DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem, or as a warning a weakness that is allowed."""
+
+    place: str
+    text: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.place}: {'warning: ' if self.is_warning else ''}{self.text}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,22 +39,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    lines = [line for path in arguments.filename for line in judge(tuple(documents.read(path)), path)]
-    for line in lines:
-        print(line)
-    if any(": warning: " not in line for line in lines):
+    findings = [finding for path in arguments.filename for finding in judge(tuple(documents.read(path)), path)]
+    for finding in findings:
+        print(finding)
+    if any(not finding.is_warning for finding in findings):
         return 1
     print("ok")
     return 0
 
 
-def judge(found: tuple[Document, ...], path: str) -> Iterator[str]:
-    """One line for each problem, and one, marked as warning, for each weakness."""
+def judge(found: tuple[Document, ...], path: str) -> Iterator[Finding]:
     if not any(document.complaint or is_ours(document.value) for document in found):
-        yield f"{path}: holds no {names.KIND} of {names.GROUP}"
+        yield Finding(path, f"holds no {names.KIND} of {names.GROUP}")
     for document in found:
         if document.complaint:
-            yield f"{document.place}: {document.complaint}"
+            yield Finding(document.place, document.complaint)
         elif is_ours(document.value):
             yield from _judge_manifest(document)
 
@@ -66,15 +78,15 @@ def identity(manifest: Mapping[str, Any]) -> Identity:
     )
 
 
-def _judge_manifest(document: Document) -> Iterator[str]:
+def _judge_manifest(document: Document) -> Iterator[Finding]:
     manifest: Mapping[str, Any] = document.value  # type: ignore[assignment] # is_ours saw that it is a mapping
     for field, wanted in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         if manifest.get(field) is None:
-            yield f"{document.place}: {field}: is missing; write {wanted}"
+            yield Finding(document.place, f"{field}: is missing; write {wanted}")
     result = parse(manifest, identity(manifest))
-    if isinstance(result, ModelDeployment):
-        for weakness in result.spec.template.weaknesses:
-            yield f"{document.place}: warning: {weakness.field}: {weakness.why} (container {weakness.container})"
+    if not isinstance(result, ModelDeployment):
+        yield from (Finding(document.place, str(problem)) for problem in result)
         return
-    for problem in result:
-        yield f"{document.place}: {problem}"
+    for weakness in result.spec.template.weaknesses:
+        said = f"{weakness.field}: {weakness.why} (container {weakness.container})"
+        yield Finding(document.place, said, is_warning=True)

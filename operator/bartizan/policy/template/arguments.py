@@ -14,7 +14,7 @@ from bartizan.policy.template.place import Place
 
 HOST_FLAGS = ("--host", "--hostname", "--bind", "--listen", "--address", "--http-address", "--grpc-address")
 PORT_FLAGS = ("--port", "--http-port", "--grpc-port", "--metrics-port")
-SOCKET_FLAGS = ("--uds", "--unix-socket")
+SOCKET_FLAGS = ("--uds", "--unix-socket", "--socket", "--socket-path")
 HOST_VARIABLES = ("UVICORN_HOST", "LLAMA_ARG_HOST", "OLLAMA_HOST")
 PORT_VARIABLES = ("UVICORN_PORT", "LLAMA_ARG_PORT")
 SOCKET_VARIABLES = ("UVICORN_UDS",)
