@@ -70,7 +70,7 @@ func (r *httpRequest) frame() string {
 // fields puts the caller's headers over the defaults, as the kubelet does with httpHeaders: a Host of theirs wins.
 func (r *httpRequest) fields() []header {
 	var fields []header
-	for _, preset := range []header{{"Host", r.host}, {"User-Agent", "bartizan-launcher/" + version}, {"Accept", "*/*"}} {
+	for _, preset := range []header{{"Host", r.host}, {"User-Agent", "bartizan-launcher/" + gitVersion}, {"Accept", "*/*"}} {
 		if !r.headers.contain(preset.name) {
 			fields = append(fields, preset)
 		}

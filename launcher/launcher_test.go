@@ -76,7 +76,7 @@ func TestWrongUsageExitsWithTwo(t *testing.T) {
 }
 
 func TestVersionIsPrinted(t *testing.T) {
-	if got := launcher(t, "version"); got.code != exitOK || got.stdout != version+"\n" {
+	if got := launcher(t, "version"); got.code != exitOK || got.stdout != gitVersion+"\n" {
 		t.Errorf("got %+v", got)
 	}
 }

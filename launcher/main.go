@@ -11,8 +11,8 @@ import (
 	"os"
 )
 
-// version is set at build time with -ldflags "-X main.version=…".
-var version = "dev"
+// gitVersion is set at build time with -ldflags "-X main.gitVersion=…".
+var gitVersion = "dev"
 
 // Exit codes. A failed exec ends with the codes that shells use, so that `kubectl describe` reads as usual.
 const (
@@ -93,6 +93,6 @@ func printVersion(arguments []string, stdout io.Writer) error {
 	if len(arguments) > 0 {
 		return usageError("takes no arguments")
 	}
-	_, err := fmt.Fprintln(stdout, version)
+	_, err := fmt.Fprintln(stdout, gitVersion)
 	return err
 }

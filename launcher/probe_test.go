@@ -71,7 +71,7 @@ func TestHTTPProbeSendsPathHostAndHeaders(t *testing.T) {
 	launcher(t, "probe", "http", "--socket", path, "--path", "/health?full=1", "--host", "model",
 		"--header", "X-A=1", "--header", "X-B=b=c").expect(t, exitOK, "")
 	got := strings.Join(<-requests, "\n")
-	want := "GET /health?full=1 HTTP/1.1\nHost: model\nUser-Agent: bartizan-launcher/" + version +
+	want := "GET /health?full=1 HTTP/1.1\nHost: model\nUser-Agent: bartizan-launcher/" + gitVersion +
 		"\nAccept: */*\nX-A: 1\nX-B: b=c\nConnection: close"
 	if got != want {
 		t.Errorf("sent\n%s\nwant\n%s", got, want)
