@@ -40,11 +40,7 @@ def loaded(record: Record) -> list[str]:
 
 
 def is_runtime_ready(record: Record) -> bool:
-    try:
-        sandbox.run(record, *_CTR, "version")
-    except Complaint:
-        return False
-    return True
+    return sandbox.succeeds(record, *_CTR, "version")
 
 
 def write_archive(archive: Path, binary: Path, name: str) -> None:

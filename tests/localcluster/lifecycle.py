@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tests.localcluster import (
@@ -41,20 +41,18 @@ def up(name: str, level: Level, *, owned: bool = False) -> Record:
 
 
 def down(name: str) -> bool:
-    """Take away all that ``up`` made; False when there was nothing."""
-    directory = places.of(name).directory
-    if not directory.exists():
+    """Take away all that ``up`` made, in whatever state it is; False when there was nothing."""
+    directory = places.of(record.check_name(name)).directory
+    if not directory.exists() and not processes.marked(directory):
         return False
-    with _lock(name):
+    with _lock(name), progress.step(f"{name}: down"):
         known = record.read(name)
-        with progress.step(f"{name}: down"):
-            # nothing in it is worth a goodbye, and a node's first process takes all others with it
-            processes.kill(processes.marked(directory))
-            if known and known.level is Level.NODE:
-                sandbox.remove_traces(known)
-            remains.unmount_below(directory)
-            shutil.rmtree(directory)
-    places.lock_of(name).unlink(missing_ok=True)
+        # nothing in it is worth a goodbye, and a node's first process takes all others with it
+        processes.kill(processes.marked(directory))
+        if known is None or known.level is Level.NODE:
+            sandbox.remove_traces(name)
+        remains.unmount_below(directory)
+        shutil.rmtree(directory, ignore_errors=not directory.exists())
     return True
 
 
@@ -153,5 +151,12 @@ def _surroundings(known: Record, *, heal: bool = False) -> Surroundings:
     return Surroundings(known.places)
 
 
-def _lock(name: str) -> AbstractContextManager[None]:
-    return locks.exclusive(places.lock_of(name), waiting_for=f"cluster {name} is changing")
+@contextmanager
+def _lock(name: str) -> Iterator[None]:
+    """The lock's file goes with the cluster, or when none came about."""
+    with locks.exclusive(places.lock_of(name), waiting_for=f"cluster {name} is changing"):
+        try:
+            yield
+        finally:
+            if not places.of(name).directory.exists():
+                places.lock_of(name).unlink(missing_ok=True)

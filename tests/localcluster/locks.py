@@ -11,13 +11,24 @@ from tests.localcluster import progress
 
 @contextmanager
 def exclusive(path: Path, *, waiting_for: str) -> Iterator[None]:
-    """Wait for the lock at ``path``; say ``waiting_for`` if another process has it."""
+    """Wait for the lock at ``path``; say ``waiting_for`` if another process has it. The holder may delete the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        if not _acquire(file.fileno()):
-            with progress.step(f"waiting for another process: {waiting_for}"):
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as file:
+            if not _acquire(file.fileno()):
+                with progress.step(f"waiting for another process: {waiting_for}"):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(path, file.fileno()):
+                yield
+                return
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Who waited may get the lock of a file that was deleted meanwhile, while a third made a new one."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def try_hold(path: Path) -> int | None:

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.localcluster import controlplane, waiting
 from tests.localcluster.complaints import Complaint
@@ -29,9 +30,9 @@ table ip bartizan_masquerade {{
 """As on other clusters, pods reach what lies outside under the node's address."""
 
 
-def link_name(record: Record) -> str:
+def link_name(cluster: str) -> str:
     """At most 15 characters, the kernel's limit."""
-    return f"bartizan-{hashlib.sha256(record.name.encode()).hexdigest()[:5]}"
+    return f"bartizan-{hashlib.sha256(cluster.encode()).hexdigest()[:5]}"
 
 
 def free_addresses() -> tuple[str, str]:
@@ -46,30 +47,32 @@ def free_addresses() -> tuple[str, str]:
 
 
 def ensure_link(record: Record, prefix: Sequence[str]) -> None:
-    if _exists(record):
+    """The default route is made last; where it is, all else is there."""
+    if _run([*prefix, "ip", "route", "show", "default"]):
         return
-    name = link_name(record)
+    remove_link(record.name)
     keeper = Surroundings(record.places).process("keeper")
     assert keeper, "the namespaces are made before the link"
+    name = link_name(record.name)
     _run(["ip", "link", "add", name, "type", "veth", "peer", "name", _UPLINK, "netns", str(keeper.pid)])
     _run(["ip", "address", "add", f"{record.gateway}/30", "dev", name])
     _run(["ip", "link", "set", name, "up"])
     _run([*prefix, "ip", "address", "add", f"{record.address}/30", "dev", _UPLINK])
     _run([*prefix, "ip", "link", "set", _UPLINK, "up"])
-    _run([*prefix, "ip", "route", "add", "default", "via", record.gateway])
     _run([*prefix, "nft", "-f", "-"], stdin=_MASQUERADE)
+    _run([*prefix, "ip", "route", "add", "default", "via", record.gateway])
 
 
-def remove_link(record: Record) -> None:
+def remove_link(cluster: str) -> None:
     """The kernel removes it with the node's network namespace, a little later than the processes."""
-    if _exists(record):
-        subprocess.run(["ip", "link", "delete", link_name(record)], capture_output=True, check=False)
-    waiting.until(lambda: not _exists(record), seconds=10, complaint=lambda: f"{link_name(record)} does not go away")
+    name = link_name(cluster)
+    if exists(name):
+        subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+    waiting.until(lambda: not exists(name), seconds=10, complaint=lambda: f"{name} does not go away")
 
 
-def _exists(record: Record) -> bool:
-    shown = subprocess.run(["ip", "link", "show", link_name(record)], capture_output=True, check=False)
-    return shown.returncode == 0
+def exists(link: str) -> bool:
+    return Path("/sys/class/net", link).exists()
 
 
 def _run(command: Sequence[str], *, stdin: str = "") -> str:

@@ -44,6 +44,7 @@ _PORTS = {
 
 def new_record(name: str) -> Record:
     machine.check()
+    sandbox.await_place()
     gateway, address = network.free_addresses()
     return Record(name, Level.NODE, address, _PORTS, gateway=gateway)
 
@@ -151,7 +152,7 @@ def _kubelet(record: Record) -> Component:
         "healthzBindAddress": record.address,
         "healthzPort": record.ports["kubelet-health"],
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{sandbox.group(record)}",
+        "cgroupRoot": f"/{sandbox.group(record.name)}",
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,
         "failSwapOn": False,
@@ -202,7 +203,7 @@ def _enforcer(record: Record) -> Component:
     return Component(
         "enforcer",
         [sys.executable, "-m", "tests.localcluster.enforcer", *arguments],
-        lambda: True,
+        lambda: sandbox.succeeds(record, "nft", "list", "table", "inet", POLICY_TABLE),
         environment={"PYTHONPATH": os.pathsep.join([str(places.REPOSITORY)])},
     )
 

@@ -75,7 +75,9 @@ def write(record: Record) -> None:
 def names() -> list[str]:
     """All clusters that left anything in the state directory."""
     with suppress(FileNotFoundError):
-        return sorted(entry.name for entry in places.clusters().iterdir() if entry.is_dir())
+        return sorted(
+            entry.name for entry in places.clusters().iterdir() if entry.is_dir() and _NAME.fullmatch(entry.name)
+        )
     return []
 
 

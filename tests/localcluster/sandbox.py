@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tests.localcluster import locks, network, places, processes, progress, remains, waiting
@@ -16,9 +16,9 @@ from tests.localcluster.record import Record
 KEEPER = "keeper"
 
 
-def group(record: Record) -> str:
+def group(cluster: str) -> str:
     """The control group below which the node's pods live."""
-    return f"bartizan-{record.name}"
+    return f"bartizan-{cluster}"
 
 
 def ensure(record: Record) -> Surroundings:
@@ -27,7 +27,7 @@ def ensure(record: Record) -> Surroundings:
         with progress.step(f"{record.name}: namespaces of the node"):
             _make(record)
     surroundings = current(record)
-    remains.create_control_groups(group(record))
+    remains.create_control_groups(group(record.name))
     network.ensure_link(record, surroundings.prefix)
     return surroundings
 
@@ -88,6 +88,21 @@ def _hold_machine(record: Record) -> int:
     return held
 
 
+def await_place() -> None:
+    """Complain, or wait as long as ``BARTIZAN_NODE_WAIT_SECONDS`` says, while another node holds the machine."""
+    patience = float(os.environ.get("BARTIZAN_NODE_WAIT_SECONDS") or 0)
+    if not _is_place_free():
+        with progress.step("waiting for another node to go down") if patience else nullcontext():
+            waiting.until(_is_place_free, seconds=patience, complaint=_taken)
+
+
+def _is_place_free() -> bool:
+    held = locks.try_hold(places.NODE_LOCK)
+    if held is not None:
+        os.close(held)
+    return held is not None
+
+
 def _taken() -> str:
     holder = {"name": "?", "directory": "?"}
     with suppress(OSError, ValueError):
@@ -106,11 +121,19 @@ def run(record: Record, *command: str) -> str:
     return done.stdout
 
 
-def remove_traces(record: Record) -> None:
+def succeeds(record: Record, *command: str) -> bool:
+    try:
+        run(record, *command)
+    except Complaint:
+        return False
+    return True
+
+
+def remove_traces(cluster: str) -> None:
     """What outlives the namespaces: the host's end of the link, control groups, a mount point."""
-    network.remove_link(record)
-    remains.remove_control_groups(group(record))
-    made = record.places.data / "made-directories"
+    network.remove_link(cluster)
+    remains.remove_control_groups(group(cluster))
+    made = places.of(cluster).data / "made-directories"
     if made.exists():
         for directory in reversed(made.read_text().splitlines()):
             with suppress(OSError):  # something else moved in meanwhile
