@@ -1,4 +1,4 @@
-"""The local node runs pods on a network that can be made to ignore policies, heals, and leaves the machine as it was."""
+"""The local node runs pods on a network that obeys policies, heals, and leaves the machine as it was."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_up_heals_the_node(cluster: Cluster, victim: str) -> None:
     waiting.until(lambda: not identity.is_alive(), seconds=10, complaint=lambda: f"{victim} lives")
     lifecycle.up(NAME, Level.NODE)
     assert {health.partition(" (")[0] for _, health in lifecycle.status(NAME)} == {"ready"}
-    waiting.until(lambda: dns_answers(), seconds=30, complaint=lambda: "no DNS through the Service's address")
+    waiting.until(dns_answers, seconds=30, complaint=lambda: "no DNS through the Service's address")
 
 
 def test_the_machine_takes_one_node_and_names_its_holder(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
