@@ -6,7 +6,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-
 from images import engines
 from tests.localcluster.complaints import Complaint
 
