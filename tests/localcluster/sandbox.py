@@ -48,6 +48,7 @@ _SPACES = {"mount": "mnt", "net": "net", "uts": "uts", "ipc": "ipc", "pid": "pid
 
 def _make(record: Record) -> None:
     processes.kill(processes.marked(record.places.directory))
+    remains.remove_control_groups(group(record.name))  # a kubelet starts slowly among those of dead containers
     held = _hold_machine(record)
     ready = record.places.sockets / "keeper.ready"
     ready.unlink(missing_ok=True)
