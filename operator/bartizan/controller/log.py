@@ -15,12 +15,12 @@ _KEY_LIKE: Final = re.compile(
     r"|eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*"  # a service account's token
 )
 
-_KEPT_BACK: Final = frozenset({"kopf.objects", "kopf._cogs.clients.api"})
-"""Loggers of Kopf that tell of every retry and every event; our own lines say what matters of it."""
+_KEPT_BACK: Final = ("kopf.objects", "kopf.activities", "kopf._cogs.clients", "kopf._core")
+"""Kopf tells of every retry of every watch; our own lines say once what is wrong, and when it is over."""
 
 
 class Log:
-    """A logger whose lines take fields: `log.info("reconcile failed", endpoint=key, error=error)`."""
+    """A logger whose lines take fields (None is left out): `log.info("reconcile failed", endpoint=key, error=error)`."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
@@ -83,12 +83,12 @@ def configure(*, form: str, level: str, stream: IO[str] | None = None) -> None:
     root.setLevel(level.upper())
     if level != "debug":
         for name in _KEPT_BACK:
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = getattr(record, "fields", None)
-    return fields if isinstance(fields, dict) else {}
+    return {key: value for key, value in fields.items() if value is not None} if isinstance(fields, dict) else {}
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,7 +1,7 @@
 """What must be there before the operator can watch (API server, CRD, rights), and what to do if it is not."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bartizan.controller import handlers
 from bartizan.controller.api import Api, ApiError
@@ -18,12 +18,14 @@ CRD_REMEDY = "install the CRDs: helm upgrade --install with crds.install=true, o
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lack:
-    """One thing that is missing; `namespace` is empty where it concerns all of them."""
+    """One thing that is missing; `namespace` is empty where it concerns all of them, `subject` where it has none."""
 
     message: str
     namespace: str
-    detail: str
+    subject: str
     remedy: str
+    detail: str = field(default="", compare=False)
+    """Words of the error, which may be others each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ async def survey(api: Api, settings: Settings) -> Survey:
     )
 
 
+async def contact(api: Api, survey: Survey) -> Lack | None:
+    """What is wrong with the least that every watch needs; None where nothing is."""
+    namespace = survey.namespaces[0] if survey.namespaces else None
+    try:
+        await api.look(MODEL_DEPLOYMENT, namespace)
+    except ApiError as error:
+        return judge(MODEL_DEPLOYMENT, namespace, error)
+    return None
+
+
 async def _look(api: Api, settings: Settings, namespace: str | None) -> tuple[Lack, ...]:
     lacks = []
     for kind in (MODEL_DEPLOYMENT, *handlers.owned_kinds(settings)):
@@ -63,15 +75,14 @@ async def _look(api: Api, settings: Settings, namespace: str | None) -> tuple[La
 
 def judge(kind: Kind, namespace: str | None, error: ApiError) -> Lack:
     """What a failed listing means."""
-    where = namespace or ""
+    where, said = namespace or "", error.message
     if error.is_unreachable:
-        return Lack("api server unreachable", "", error.message, "none needed if it comes back; it is tried again")
+        return Lack("api server unreachable", "", "", "none needed if it comes back: it is tried again", said)
     if error.status == 401:  # noqa: PLR2004
-        return Lack("credentials refused", "", error.message, "check the ServiceAccount's token, or KUBECONFIG")
+        return Lack("credentials refused", "", "", "check the ServiceAccount's token, or KUBECONFIG", said)
     if error.is_not_found and kind is MODEL_DEPLOYMENT:
         return Lack("custom resource definition missing", "", f"{names.PLURAL}.{names.GROUP}", CRD_REMEDY)
+    resource = f"{kind.plural}.{kind.group}".rstrip(".")
     if error.is_forbidden:
-        return Lack(
-            "permission missing", where, f"list and watch {kind.plural}.{kind.group}".rstrip("."), RIGHTS_REMEDY
-        )
-    return Lack("listing failed", where, f"{kind.plural}: {error}", "none needed if it is a passing fault")
+        return Lack("permission missing", where, f"list and watch {resource}", RIGHTS_REMEDY, said)
+    return Lack("listing failed", where, resource, "none needed if it is a passing fault", str(error))

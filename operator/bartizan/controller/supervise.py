@@ -1,6 +1,7 @@
 """Keeps the watches up: waits for what they need, starts them, starts them again when they end or could see more."""
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 
 from bartizan.controller import log, prerequisites
@@ -14,9 +15,11 @@ from bartizan.controller.watch import Watch
 LOGGER = log.logger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 15.0
-SURVEY_SECONDS = 30.0
-"""How often it is looked whether a namespace that could not be watched can be."""
+LONGEST_PAUSE_SECONDS = 5.0
+CONTACT_SECONDS = 5.0
+"""How often the API server is asked for a sign of life: watches alone would be silent for a minute."""
+CONTACTS_A_SURVEY = 6
+"""Every so many contacts it is looked whether a namespace that could not be watched can be."""
 REMINDER_SECONDS = 300.0
 """A lack that lasts is logged again after this time."""
 
@@ -34,10 +37,16 @@ class Complaints:
             if now - self._said.get(lack, -REMINDER_SECONDS) >= REMINDER_SECONDS:
                 self._said[lack] = now
                 where = lack.namespace or "all"
-                LOGGER.error(lack.message, namespace=where, detail=lack.detail, remedy=lack.remedy)
+                LOGGER.error(
+                    lack.message,
+                    namespace=where,
+                    subject=lack.subject or None,
+                    detail=lack.detail or None,
+                    remedy=lack.remedy,
+                )
         for lack in set(self._said) - set(lacks):
             del self._said[lack]
-            LOGGER.info("no longer so", was=lack.message, detail=lack.detail)
+            LOGGER.info("no longer so", was=lack.message, subject=lack.subject or None)
 
 
 class Supervisor:
@@ -86,17 +95,28 @@ class Supervisor:
     async def _run_one(self, watch: Watch, survey: Survey) -> None:
         running = asyncio.create_task(watch.run(), name="watch")
         try:
-            while not running.done():
-                # All is watched: nothing more can come into sight, so there is nothing to look for.
-                await asyncio.wait({running}, timeout=SURVEY_SECONDS if survey.lacks else None)
-                if not running.done() and set((await self._survey()).namespaces) - set(survey.namespaces):
-                    LOGGER.info("more namespaces can be watched")
+            for number in itertools.count(1):
+                await asyncio.wait({running}, timeout=CONTACT_SECONDS)
+                if running.done():
+                    break
+                await self._keep_contact(survey)
+                if number % CONTACTS_A_SURVEY == 0 and await self._could_see_more(survey):
                     watch.stop()
                     await asyncio.wait({running})
             _report(running)
         finally:
             running.cancel()
             await asyncio.wait({running})
+
+    async def _keep_contact(self, survey: Survey) -> None:
+        lack = await prerequisites.contact(self._api, survey)
+        self._complaints.hear((*survey.lacks, lack) if lack else survey.lacks)
+        self._signs.waits_for = lack.message if lack else ""
+
+    async def _could_see_more(self, survey: Survey) -> bool:
+        if not survey.lacks:
+            return False  # all is watched: nothing more can come into sight
+        return bool(set((await self._survey()).namespaces) - set(survey.namespaces))
 
     async def _survey(self) -> Survey:
         survey = await prerequisites.survey(self._api, self._settings)

@@ -61,9 +61,9 @@ def test_keys_and_tokens_are_hidden_wherever_they_stand(form: str) -> None:
     encoded = base64.b64encode(KEY.encode()).decode()
     token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
     with capture(form) as stream:
-        logger = log.logger("test")
+        line = log.logger("test")
         error = ValueError(f"bad {KEY} and {encoded}")
-        logger.error("message " + KEY, exception=error, field={"nested": [KEY, token]}, secret=encoded)
+        line.error(f"message {KEY}", exception=error, field={"nested": [KEY, token]}, secret=encoded)
         logging.getLogger("kopf").warning("foreign %s", KEY)
     shown = stream.getvalue()
     for secret in (KEY, encoded, token, KEY.partition(".")[2]):
