@@ -15,9 +15,12 @@ PYTHON = "3.11"
 """The Python of that suite."""
 
 PACKAGES = ("python3-minimal", "python3-venv", "ca-certificates")
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-LEFT_BEHIND = ("etc/apt/sources.list*", "etc/apt/apt.conf.d/99mmdebstrap", "var/lib/apt/lists/*", "var/cache/apt/*")
-"""Traces of the machine that made the image, and what only apt wants."""
+LEFT_OUT = tuple(f"/usr/share/{kind}/*" for kind in ("doc", "man", "locale", "info"))
+TRACES = ("etc/apt/sources.list*", "etc/apt/apt.conf.d/99mmdebstrap", "var/lib/apt/lists/*", "var/cache/apt/*")
+"""Of the machine that made the image."""
+
+BALLAST = ("usr/share/perl/*", "usr/lib/*/perl/*", "usr/lib/*/gconv/*")
+"""The large Perl comes with the installation's tools and runs nothing afterwards."""
 
 HOST_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 
@@ -25,7 +28,7 @@ HOST_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/s
 def ensure(buildah: Buildah) -> str:
     """The base's name; made when it is not there yet."""
     require("buildah", "mmdebstrap")
-    name = f"localhost/bartizan-base:{content.key(SUITE, *PACKAGES, *LEFT_OUT, *LEFT_BEHIND, Path(__file__))}"
+    name = f"localhost/bartizan-base:{content.key(Path(__file__))}"
     if not buildah.has(name):
         step = progress.step("building a base image from Debian packages (once, about 40 s)")
         with step, tempfile.TemporaryDirectory() as scratch:
@@ -39,8 +42,8 @@ def bootstrap(filesystem: Path) -> None:
     options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     options += [f"--aptopt={line}" for line in host_apt_options()]
     options += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    left_behind = " ".join(f'"$1"/{pattern}' for pattern in LEFT_BEHIND)
-    options += [f"--customize-hook=rm -rf {left_behind}"]
+    removed = " ".join(f'"$1"/{pattern}' for pattern in TRACES + BALLAST)
+    options += [f"--customize-hook=rm -rf {removed}"]
     sources = [str(source) for source in HOST_SOURCES if is_of_suite(source)][:1]
     run(["mmdebstrap", *options, SUITE, str(filesystem), *sources])
 
