@@ -20,7 +20,7 @@ _KEPT_BACK: Final = ("kopf.objects", "kopf.activities", "kopf._cogs.clients", "k
 
 
 class Log:
-    """A logger whose lines take fields (None is left out): `log.info("reconcile failed", endpoint=key, error=error)`."""
+    """A logger whose lines take fields, those that are None left out: `log.info("reconcile failed", endpoint=key)`."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)

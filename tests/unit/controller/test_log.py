@@ -1,31 +1,17 @@
 """Log lines: one form, fields, and nothing that looks like a key."""
 
 import base64
-import io
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.controller.log_capture import capture
 
 from bartizan.controller import log
 
 KEY = "btzn_Zm9vYmFyYmF6cXV4.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC14"
-
-
-@contextmanager
-def capture(form: str) -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    log.configure(form=form, level="info", stream=stream)
-    try:
-        yield stream
-    finally:
-        root.handlers[:], root.level = before, level
 
 
 def test_a_json_line_has_message_and_fields() -> None:

@@ -1,0 +1,116 @@
+"""Which events become keys, and which are echoes."""
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bartizan.controller import handlers, kinds
+from bartizan.controller.handlers import POD_DEBOUNCE_SECONDS, Observer
+from bartizan.controller.settings import Settings
+from bartizan.controller.work_queue import Key, Priority
+from bartizan.policy import names
+
+KEY = Key("ml", "llama")
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.got: list[tuple[Key, float, Priority]] = []
+
+    def __call__(self, key: Key, seconds: float, priority: Priority) -> None:
+        self.got.append((key, seconds, priority))
+
+
+def endpoint(**metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": "ml", "name": "llama", "uid": "u1", "generation": 1, **metadata}}
+
+
+def owned(**labels: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": "ml", "name": "x", "labels": {names.ENDPOINT_LABEL: "llama", **labels}}}
+
+
+def observer() -> tuple[Observer, Sink]:
+    sink = Sink()
+    return Observer(sink), sink
+
+
+def test_what_a_listing_shows_comes_with_low_priority() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint(None, endpoint())
+    assert sink.got == [(KEY, 0.0, Priority.RESYNC)]
+
+
+def test_the_echo_of_our_status_is_ignored() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    ours = [{"manager": names.STATUS_FIELD_MANAGER, "subresource": "status", "time": "t1"}]
+    watcher.see_endpoint("MODIFIED", endpoint(managedFields=ours, resourceVersion="2") | {"status": {"x": 1}})
+    assert len(sink.got) == 1
+
+
+def test_a_status_written_by_somebody_else_is_seen() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    theirs = [{"manager": "kubectl-edit", "subresource": "status", "time": "t1"}]
+    watcher.see_endpoint("MODIFIED", endpoint(managedFields=theirs))
+    assert len(sink.got) == 2
+
+
+@given(
+    st.sampled_from(
+        [
+            {"generation": 2},
+            {"uid": "u2"},
+            {"finalizers": ["x"]},
+            {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+            {"labels": {"a": "b"}},
+            {"annotations": {"a": "b"}},
+        ]
+    )
+)
+def test_every_change_that_matters_is_seen(change: dict[str, Any]) -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    watcher.see_endpoint("MODIFIED", endpoint(**change))
+    assert sink.got[1:] == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_a_deleted_and_recreated_endpoint_is_seen_each_time() -> None:
+    watcher, sink = observer()
+    for event in ("ADDED", "DELETED", "ADDED"):
+        watcher.see_endpoint(event, endpoint())
+    assert len(sink.got) == 3
+
+
+def test_an_owned_objects_event_becomes_its_endpoints_key() -> None:
+    watcher, sink = observer()
+    watcher.see_owned(kinds.NETWORK_POLICY, "DELETED", owned())
+    assert sink.got == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_pods_are_debounced() -> None:
+    watcher, sink = observer()
+    watcher.see_owned(kinds.POD, "MODIFIED", owned())
+    assert sink.got == [(KEY, POD_DEBOUNCE_SECONDS, Priority.EVENT)]
+
+
+def test_listed_children_and_strangers_are_left_to_the_resync() -> None:
+    watcher, sink = observer()
+    watcher.see_owned(kinds.SERVICE, None, owned())
+    watcher.see_owned(kinds.SERVICE, "ADDED", {"metadata": {"namespace": "ml", "name": "x"}})
+    assert sink.got == []
+
+
+def test_events_are_read_and_never_changed() -> None:
+    watcher, _ = observer()
+    body = endpoint(labels={"a": "b"})
+    before = copy.deepcopy(body)
+    watcher.see_endpoint("ADDED", body)
+    assert body == before
+
+
+def test_secrets_are_watched_only_where_they_may_be_read() -> None:
+    assert kinds.SECRET not in handlers.owned_kinds(Settings(guard_image="x"))
+    assert kinds.SECRET in handlers.owned_kinds(Settings(guard_image="x", namespaces=("a",), watch_secrets=True))

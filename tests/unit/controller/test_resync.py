@@ -1,0 +1,104 @@
+"""The resync finds what no event told of."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from tests.unit.controller.eventually import eventually
+from tests.unit.controller.fake_transport import Answer, FakeTransport
+
+from bartizan.controller.api import Api, ApiError, Call
+from bartizan.controller.health import Signs
+from bartizan.controller.resync import Resync
+from bartizan.controller.settings import Settings
+from bartizan.controller.work_queue import Key, WorkQueue
+from bartizan.policy import names
+
+
+def endpoint(namespace: str, name: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": name, "uid": f"u-{name}"}}
+
+
+def child(namespace: str, owner: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": "x", "labels": {names.ENDPOINT_LABEL: owner}}}
+
+
+class Cluster:
+    """Answers lists from what it holds."""
+
+    def __init__(self, endpoints: list[dict[str, Any]], policies: list[dict[str, Any]]) -> None:
+        self.holds = {"modeldeployments": endpoints, "networkpolicies": policies}
+        self.refuses: set[str] = set()
+
+    def __call__(self, call: Call) -> Answer:
+        plural = call.path.rpartition("/")[2]
+        if plural in self.refuses or call.path in self.refuses:
+            return ApiError(403, "Forbidden", "no")
+        namespace = call.path.partition("/namespaces/")[2].partition("/")[0]
+        items = self.holds.get(plural, [])
+        return {"items": [item for item in items if namespace in {"", item["metadata"]["namespace"]}], "metadata": {}}
+
+
+def sweep(cluster: Cluster, *namespaces: str) -> tuple[set[Key], list[str], Signs, FakeTransport]:
+    """One sweep: the keys it enqueued, the names it refused."""
+    refused: list[str] = []
+    transport = FakeTransport(cluster)
+
+    async def refuse(manifest: dict[str, Any]) -> None:
+        refused.append(manifest["metadata"]["name"])
+
+    async def scenario() -> tuple[set[Key], Signs]:
+        loop = asyncio.get_running_loop()
+        queue, signs = WorkQueue(loop.time, random.Random(1)), Signs(loop.time, 600.0)
+        settings = Settings(guard_image="x", namespaces=namespaces)
+        resync = Resync(Api(transport), settings, queue, signs=signs, generator=random.Random(1))
+        running = asyncio.create_task(resync.run(refuse))
+        attempts = signs.resync_silence_seconds
+        await eventually(lambda: signs.resync_silence_seconds > attempts)
+        running.cancel()
+        found = set()
+        while key := queue.poll():
+            found.add(key)
+        return found, signs
+
+    found, signs = asyncio.run(scenario())
+    return found, refused, signs, transport
+
+
+def test_every_living_endpoint_is_looked_at() -> None:
+    found, _, signs, _ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], []))
+    assert found == {Key("ml", "a"), Key("other", "b")}
+    assert signs.has_resynced
+
+
+def test_a_child_whose_endpoint_vanished_while_we_were_away_is_found() -> None:
+    found, *_ = sweep(Cluster([], [child("ml", "ghost")]))
+    assert found == {Key("ml", "ghost")}
+
+
+def test_endpoints_outside_of_the_managed_namespaces_are_refused_not_reconciled() -> None:
+    found, refused, *_ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], []), "ml")
+    assert (found, refused) == ({Key("ml", "a")}, ["b"])
+
+
+def test_without_the_right_to_see_outside_our_own_are_still_looked_at() -> None:
+    cluster = Cluster([endpoint("ml", "a")], [])
+    cluster.refuses.add("/apis/bartizan.dev/v1alpha1/modeldeployments")
+    found, _, signs, _ = sweep(cluster, "ml")
+    assert found == {Key("ml", "a")}
+    assert signs.has_resynced
+
+
+@pytest.mark.parametrize("plural", ["networkpolicies", "pods"])
+def test_a_kind_that_cannot_be_listed_does_not_hide_the_others(plural: str) -> None:
+    cluster = Cluster([endpoint("ml", "a")], [])
+    cluster.refuses.add(plural)
+    found, _, signs, _ = sweep(cluster)
+    assert found == {Key("ml", "a")}
+    assert not signs.has_resynced
+
+
+def test_only_metadata_is_asked_for() -> None:
+    *_, transport = sweep(Cluster([endpoint("ml", "a")], []))
+    assert all("PartialObjectMetadataList" in call.accept for call in transport.calls)
