@@ -78,8 +78,8 @@ def _read(node: Node) -> Network | Absent:
         return node.refuse(f"{show(node.value)} is not a CIDR; write for example 10.20.0.0/16")
     if ipaddress.ip_interface(text).ip != network.network_address:
         return node.refuse(f"{show(node.value)} has bits set beyond its prefix; write {network}")
-    if isinstance(network, ipaddress.IPv6Network) and network.overlaps(MAPPED):
-        return node.refuse(f"{show(node.value)} covers IPv4 in IPv6's clothes; write a range of IPv4 as such")
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
+        return node.refuse(f"{show(node.value)} is IPv4 in IPv6's clothes; write a range of IPv4 as such")
     return network
 
 

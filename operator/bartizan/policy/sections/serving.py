@@ -15,14 +15,14 @@ LONGEST_SOCKET_PATH = 100
 GUARD_PORTS = (names.GUARD_PORT, names.STATUS_PORT, names.METRICS_PORT)
 
 _SOCKET_PATH = re.compile(r"/(run|tmp|srv|mnt|var/run|var/tmp)(/[A-Za-z0-9_][-A-Za-z0-9_.]*){2,}")
-_SECRETS = ("/run/secrets/", "/var/run/secrets/")
+_TAKEN = ("/run/secrets/", "/var/run/secrets/", "/run/bartizan/", "/var/run/bartizan/")
 
 
 def _socket_path(node: Node) -> str | Absent:
     path = node.value
     if not isinstance(path, str) or len(path) > LONGEST_SOCKET_PATH:
         return node.refuse(f"{show(path)} is not a path of at most {LONGEST_SOCKET_PATH} characters; shorten it")
-    if not _SOCKET_PATH.fullmatch(path) or path.startswith(_SECRETS):
+    if not _SOCKET_PATH.fullmatch(path) or path.startswith(_TAKEN):
         return node.refuse(
             f"{show(path)} is not a socket in a directory of its own below /run, /tmp, /srv, /mnt, /var/run "
             f"or /var/tmp, without '..'; write for example {DEFAULT_SOCKET_PATH}"

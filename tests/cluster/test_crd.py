@@ -1,0 +1,206 @@
+"""The CRD on a real API server: good manifests pass, bad ones come back with a message that names path and remedy."""
+
+import copy
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from tests.cluster.bad_manifests import HERE, Case, cases, load
+from tests.localcluster.api import control_plane
+
+from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.parse import parse
+
+ROOT = Path(__file__).parents[2]
+CRD = ROOT / "crds" / "bartizan.dev_modeldeployments.yaml"
+GOOD = [*sorted((HERE / "good").glob("*.yaml")), *sorted((ROOT / "manifests" / "examples").glob("*.yaml"))]
+CASES = tuple(cases())
+DEADLINE_SECONDS = 20.0
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("crd")]
+
+
+class Server:
+    """The few requests that these tests make."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._objects = client.CustomObjectsApi(api)
+        self._definitions = client.ApiextensionsV1Api(api)
+        self._plain = api
+
+    def install(self, definition: dict[str, Any]) -> None:
+        name = definition["metadata"]["name"]
+        try:
+            self._definitions.create_custom_resource_definition(definition)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            self._definitions.patch_custom_resource_definition(name, definition)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while "Established" not in {
+            condition.type
+            for condition in (self._definitions.read_custom_resource_definition(name).status.conditions or ())
+            if condition.status == "True"
+        }:
+            assert time.monotonic() < deadline, "the CRD was not established in time"
+
+    def create(self, manifest: dict[str, Any], *, dry_run: bool = True, strict: bool = False) -> dict[str, Any]:
+        options = {"dry_run": "All"} if dry_run else {}
+        created: dict[str, Any] = self._objects.create_namespaced_custom_object(
+            "bartizan.dev",
+            "v1alpha1",
+            "default",
+            "modeldeployments",
+            {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}},
+            field_validation="Strict" if strict else "Ignore",
+            **options,
+        )
+        return created
+
+    def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        replaced: dict[str, Any] = self._objects.replace_namespaced_custom_object(
+            "bartizan.dev", "v1alpha1", "default", "modeldeployments", name, manifest
+        )
+        return replaced
+
+    def table(self) -> dict[str, Any]:
+        """The list as `kubectl get -o wide` asks for it."""
+        answer = self._plain.call_api(
+            "GET",
+            f"{self._plain.configuration.host}/apis/bartizan.dev/v1alpha1/namespaces/default/modeldeployments",
+            header_params={"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"},
+        )
+        answer.read()
+        table: dict[str, Any] = json.loads(answer.data)
+        return table
+
+    def scale(self, name: str) -> dict[str, Any]:
+        scale: dict[str, Any] = self._objects.get_namespaced_custom_object_scale(
+            "bartizan.dev", "v1alpha1", "default", "modeldeployments", name
+        )
+        return scale
+
+    def write_status(self, name: str, status: dict[str, Any]) -> dict[str, Any]:
+        written: dict[str, Any] = self._objects.patch_namespaced_custom_object_status(
+            "bartizan.dev", "v1alpha1", "default", "modeldeployments", name, {"status": status}
+        )
+        return written
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with control_plane() as cluster:
+        configuration = client.Configuration()
+        config.load_kube_config(str(cluster.kubeconfig), client_configuration=configuration)
+        with client.ApiClient(configuration) as api:
+            made = Server(api)
+            made.install(load(CRD))
+            yield made
+
+
+def fresh(**changes: Any) -> dict[str, Any]:
+    manifest = load(HERE / "base.yaml")
+    manifest["metadata"]["name"] = f"t-{uuid.uuid4().hex[:8]}"
+    manifest["spec"].update(changes)
+    return copy.deepcopy(manifest)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.schema], ids=lambda case: case.name)
+def test_the_schema_refuses_with_path_and_remedy(server: Server, case: Case) -> None:
+    with pytest.raises(ApiException) as refusal:
+        server.create(case.manifest)
+    assert refusal.value.status == 422, refusal.value.body
+    assert case.schema and case.schema in json.loads(refusal.value.body)["message"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.schema], ids=lambda case: case.name)
+def test_what_the_allow_list_refuses_passes_the_schema(server: Server, case: Case) -> None:
+    created = server.create(case.manifest)
+    if not case.pruned:
+        identity = Identity("default", created["metadata"]["name"], "uid", "namespace-uid")
+        result = parse(created, identity)
+        assert not isinstance(result, ModelDeployment)
+        assert any(case.parse in str(problem) for problem in result)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.pruned], ids=lambda case: case.name)
+def test_a_misspelt_field_closes(server: Server, case: Case) -> None:
+    """Pruned, so that the default stands; and refused where the request asks for strictness, as kubectl does."""
+    created = server.create(case.manifest)
+    default = server.create(load(HERE / "base.yaml"))
+    untouched = {name: value for name, value in default["spec"].items() if name not in case.manifest["spec"]}
+    assert untouched.items() <= created["spec"].items()
+    with pytest.raises(ApiException) as refusal:
+        server.create(case.manifest, strict=True)
+    assert "unknown field" in str(refusal.value.body)
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good_manifests_pass_schema_and_parser(server: Server, path: Path) -> None:
+    for manifest in yaml.safe_load_all(path.read_text()):
+        if manifest["kind"] == "ModelDeployment":
+            created = server.create(manifest, strict=True)
+            identity = Identity("default", created["metadata"]["name"], "uid", "namespace-uid")
+            as_stored, as_written = parse(created, identity), parse(manifest, identity)
+            assert isinstance(as_stored, ModelDeployment), as_stored
+            assert as_stored == as_written, "the schema's defaults are not the parser's"
+
+
+def test_an_epoch_cannot_be_lowered(server: Server) -> None:
+    created = server.create(fresh(access={"clients": [{"name": "a", "keyEpoch": 3}, {"name": "b"}]}), dry_run=False)
+    created["spec"]["access"]["clients"] = [{"name": "b", "keyEpoch": 2}, {"name": "a", "keyEpoch": 3}]
+    raised = server.replace(created)
+    raised["spec"]["access"]["clients"][1]["keyEpoch"] = 2
+    with pytest.raises(ApiException, match="cannot be lowered, since a retired key would come back"):
+        server.replace(raised)
+    del raised["spec"]["access"]["clients"][1]["keyEpoch"]
+    with pytest.raises(ApiException, match="cannot be lowered"):
+        server.replace(raised)
+
+
+def test_a_generated_name_is_held_to_the_bound(server: Server) -> None:
+    manifest = fresh()
+    manifest["metadata"] = {"generateName": "a" * 39 + "-"}
+    with pytest.raises(ApiException, match="metadata.name must start with a letter"):
+        server.create(manifest)
+
+
+def test_an_autoscaler_finds_what_it_needs(server: Server) -> None:
+    name = server.create(fresh(replicas=3), dry_run=False)["metadata"]["name"]
+    server.write_status(name, {"replicas": 2, "selector": f"bartizan.dev/endpoint={name}"})
+    scale = server.scale(name)
+    assert scale["spec"]["replicas"] == 3
+    assert scale["status"] == {"replicas": 2, "selector": f"bartizan.dev/endpoint={name}"}
+
+
+def test_the_columns_show_what_matters(server: Server) -> None:
+    name = server.create(fresh(), dry_run=False)["metadata"]["name"]
+    moment = "2026-01-01T00:00:00Z"
+    kinds = (("Ready", "True"), ("Accepted", "True"), ("InSync", "False"), ("Hardened", "Unknown"))
+    conditions = [
+        {"type": kind, "status": state, "reason": "R", "message": "m", "lastTransitionTime": moment}
+        for kind, state in kinds
+    ]
+    pods = {"total": 2, "gated": 2, "summary": "2/2"}
+    server.write_status(name, {"conditions": conditions, "pods": pods, "address": "http://a:8080/v1"})
+    table = server.table()
+    columns = [column["name"] for column in table["columnDefinitions"] if column["priority"] == 0]
+    assert columns == ["Name", "Ready", "Gated", "Address", "Age"]
+    row = next(row for row in table["rows"] if row["cells"][0] == name)
+    cells = dict(zip([column["name"] for column in table["columnDefinitions"]], row["cells"], strict=True))
+    assert (cells["Ready"], cells["Gated"], cells["Address"]) == ("True", "2/2", "http://a:8080/v1")
+    assert (cells["Model"], cells["Transport"]) == ("tiny", "UnixSocket")
+    assert (cells["Accepted"], cells["InSync"], cells["Hardened"]) == ("True", "False", "Unknown")
+
+
+def test_status_keeps_nothing_that_is_not_in_the_schema(server: Server) -> None:
+    name = server.create(fresh(), dry_run=False)["metadata"]["name"]
+    assert server.write_status(name, {"secret": "x", "observedGeneration": 1})["status"] == {"observedGeneration": 1}
