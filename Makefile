@@ -35,3 +35,9 @@ lock: ## Resolve the dependencies anew and write both lock files
 	@$(PYTHON) -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet --disable-pip-version-check uv
 	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: demo demo-down
+demo: $(VENV)/.complete ## Bring up a real cluster, install Bartizan with Helm and tell its story
+	@$(BIN)/python -m demo
+demo-down: $(VENV)/.complete ## Take the demo's cluster down and leave nothing
+	@$(BIN)/python -m tests.localcluster down --name demo

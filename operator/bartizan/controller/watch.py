@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from bartizan.controller import handlers, log
 from bartizan.controller.connection import SERVICE_ACCOUNT_TOKEN, is_in_cluster
@@ -19,6 +20,9 @@ from bartizan.policy import names
 LOGGER = log.logger(__name__)
 
 JOIN_SECONDS = 10.0
+
+IDENTITY = Identity("bartizan-operator")
+"""Kopf would make one of the user's name, and an image's user need not have any."""
 
 _BACKOFFS_SECONDS = (1, 1, 2, 3, 5)
 """Kopf's own retries of a refused listing, shorter than its default: our prerequisites say better what is wrong."""
@@ -85,6 +89,7 @@ class Watch:
             registry=registry,
             settings=operator_settings(self._settings),
             standalone=True,
+            identity=IDENTITY,
             clusterwide=not self.namespaces,
             namespaces=self.namespaces,
             stop_flag=self._stop,

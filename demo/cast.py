@@ -1,0 +1,64 @@
+"""The pods that play: two clients beside the model, a stranger elsewhere, a scraper where metrics are read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from demo.stage import MONITORING, NAMESPACE, STRANGERS, Stage
+
+SCRIPTS = Path(__file__).parent / "players"
+PLAYERS = (
+    ("chat-ui", NAMESPACE, "demo.chat-ui"),
+    ("batch", NAMESPACE, "demo.batch"),
+    ("stranger", STRANGERS, None),
+    ("scraper", MONITORING, None),
+)
+
+
+def enter(stage: Stage) -> None:
+    """Applies the players and waits until they can act."""
+    for namespace in (NAMESPACE, STRANGERS, MONITORING):
+        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_scripts(namespace)))
+    for name, namespace, secret in PLAYERS:
+        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_pod(stage, name, namespace, secret=secret)))
+    for name, namespace, _ in PLAYERS:
+        stage.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
+
+
+def leave(stage: Stage) -> None:
+    """Their environment was read when they started: a new story begins with new pods."""
+    for name, namespace, _ in PLAYERS:
+        stage.kubectl("delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
+
+
+def _scripts(namespace: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "players", "namespace": namespace},
+        "data": {path.name: path.read_text() for path in sorted(SCRIPTS.glob("*.py"))},
+    }
+
+
+def _pod(stage: Stage, name: str, namespace: str, *, secret: str | None) -> dict[str, Any]:
+    container = {
+        "name": "client",
+        "image": stage.images.model,
+        "command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"],
+        "workingDir": "/players",
+        "volumeMounts": [{"name": "players", "mountPath": "/players"}],
+        "envFrom": [{"secretRef": {"name": secret}}] if secret else [],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+            "volumes": [{"name": "players", "configMap": {"name": "players"}}],
+            "terminationGracePeriodSeconds": 1,
+        },
+    }
