@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.localcluster import binaries, images, kubeconfigs, lifecycle, record
+from tests.localcluster import binaries, images, kubeconfigs, lifecycle, machine, record
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.record import Level
 
@@ -38,13 +38,29 @@ class Cluster:
         return done.stdout
 
     def load_image(self, archive: Path) -> list[str]:
-        return images.load(lifecycle.existing(self.name), archive)
+        return images.load(lifecycle.existing(self._own(f"load {archive} into it yourself")), archive)
 
     def stop(self, component: str) -> None:
-        lifecycle.stop(self.name, component)
+        lifecycle.stop(self._own("its components are yours"), component)
 
     def start(self, component: str) -> None:
-        lifecycle.start(self.name, component)
+        lifecycle.start(self._own("its components are yours"), component)
+
+    def _own(self, remedy: str) -> str:
+        if not self.is_ours:
+            raise Complaint(f"{self.server} is a cluster that you brought (USE_EXISTING_CLUSTER): {remedy}")
+        return self.name
+
+
+def lacking(level: Level) -> str:
+    """Why this machine cannot have a cluster of ``level``; empty when it can."""
+    if _is_brought():
+        return ""
+    try:
+        machine.check(level)
+    except Complaint as complaint:
+        return str(complaint)
+    return ""
 
 
 @contextmanager
@@ -64,7 +80,7 @@ def node(name: str | None = None) -> Iterator[Cluster]:
 @contextmanager
 def _cluster(name: str | None, level: Level) -> Iterator[Cluster]:
     """A cluster that was up before stays up; one that was made here goes down at the end."""
-    if os.environ.get("USE_EXISTING_CLUSTER", "").lower() in {"1", "true"}:
+    if _is_brought():
         yield _existing()
         return
     lifecycle.sweep()
@@ -76,6 +92,10 @@ def _cluster(name: str | None, level: Level) -> Iterator[Cluster]:
     finally:
         if not stays:
             lifecycle.down(chosen)
+
+
+def _is_brought() -> bool:
+    return os.environ.get("USE_EXISTING_CLUSTER", "").lower() in {"1", "true"}
 
 
 def _existing() -> Cluster:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.localcluster.record import Level, Record
 
 PAUSE = "localhost/bartizan-pause:1"
 COREDNS = f"localhost/bartizan-coredns:{versions.COREDNS}"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CTR = ("ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io")
 
 
@@ -78,7 +80,7 @@ def write_archive(archive: Path, binary: Path, name: str) -> None:
     layer = _tar({binary.name: binary.resolve().read_bytes()}, mode=0o755)
     digest = hashlib.sha256(layer).hexdigest()
     configuration = {
-        "architecture": "amd64",
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {"Entrypoint": [f"/{binary.name}"], "User": "65532:65532"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},

@@ -10,6 +10,7 @@ from tests.localcluster import (
     components,
     controlplane,
     locks,
+    machine,
     node,
     places,
     processes,
@@ -118,6 +119,7 @@ def _recorded(name: str, level: Level, *, owned: bool) -> Record:
 
 
 def _new(name: str, level: Level, *, owned: bool) -> Record:
+    machine.check(level)
     with locks.exclusive(record.allocation_lock(), waiting_for="ports are being chosen"):
         if level is Level.NODE:
             known = node.new_record(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.localcluster import progress
 from tests.localcluster.complaints import Complaint
+from tests.localcluster.record import Level
 
 _PROGRAMS = {
     "containerd": "containerd",
@@ -29,18 +30,25 @@ _PLUGINS = ("ptp", "host-local", "loopback")
 _PLUGINS_PACKAGE = "containernetworking-plugins"
 
 
-def check() -> None:
-    """Make the machine fit for a node, or say what stands against it."""
+def check(level: Level) -> None:
+    """Say what stands against a cluster of ``level`` on this machine."""
+    remedy = "bring your own cluster with USE_EXISTING_CLUSTER=1"
     if sys.platform != "linux":
-        raise Complaint("a node needs Linux; bring your own cluster with USE_EXISTING_CLUSTER=1")
+        raise Complaint(f"a local cluster needs Linux; {remedy}")
+    if level is Level.CONTROL_PLANE:
+        return
     if os.geteuid() != 0:
-        raise Complaint("a node needs root; run as root, or bring your own cluster with USE_EXISTING_CLUSTER=1")
+        raise Complaint(f"a node needs root; run as root, or {remedy}")
     other = _other_kubelet()
     if other and not os.environ.get("BARTIZAN_BESIDE_KUBELET"):
         raise Complaint(
             f"this machine is a node of another cluster (kubelet, pid {other}), which would lose CPU and memory "
             "to a second one; use that cluster with USE_EXISTING_CLUSTER=1, or set BARTIZAN_BESIDE_KUBELET=1"
         )
+
+
+def prepare() -> None:
+    """Install what a node needs and the machine lacks."""
     _install(_missing_packages())
     left = _missing_packages()
     if left:

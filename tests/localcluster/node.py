@@ -43,8 +43,8 @@ _PORTS = {
 
 
 def new_record(name: str) -> Record:
-    machine.check()
     sandbox.await_place()
+    machine.prepare()
     gateway, address = network.free_addresses()
     return Record(name, Level.NODE, address, _PORTS, gateway=gateway)
 
