@@ -58,7 +58,7 @@ class Server:
     def install(self, definition: dict[str, Any]) -> None:
         spot = f"{self.DEFINITIONS}/{definition['metadata']['name']}"
         try:
-            self.request("POST", self.DEFINITIONS, definition)
+            self.request("POST", f"{self.DEFINITIONS}?fieldValidation=Strict", definition)
         except RefusalError as refusal:
             if refusal.status != 409:
                 raise

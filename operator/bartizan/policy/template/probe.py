@@ -22,7 +22,7 @@ _HEADER = Record(
     required=("name", "value"),
 )
 ARGUMENTS = Many(Text(16_384, shortest=0, private=True), 256)
-_PROBE = Record(
+PROBE = Record(
     {
         "httpGet": Record(
             {
@@ -50,7 +50,7 @@ _PROBE = Record(
 
 
 def judge(node: Node) -> dict[str, Any] | Absent:
-    clean = _PROBE(node)
+    clean = PROBE(node)
     given = node.value if isinstance(node.value, Mapping) else {}
     if isinstance(node.value, Mapping) and sum(given.get(name) is not None for name in HANDLERS) != 1:
         return node.refuse("needs exactly one of httpGet, tcpSocket and exec; name one")

@@ -18,7 +18,6 @@ CAPABILITIES = (
     "KILL",
     "SETGID",
     "SETUID",
-    "SYS_NICE",
 )
 """May be added: none of them reaches beyond the container. SYS_ADMIN, NET_ADMIN, NET_RAW, SYS_PTRACE,
 DAC_READ_SEARCH, BPF and their kin do, so they are not here."""

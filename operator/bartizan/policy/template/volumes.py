@@ -79,13 +79,7 @@ SOURCES: Mapping[str, Judge] = {
     "downwardAPI": Record({"items": _DOWNWARD, "defaultMode": _MODE}),
     "ephemeral": Record({"volumeClaimTemplate": _CLAIM_TEMPLATE}, required=("volumeClaimTemplate",)),
     "projected": Record({"sources": Many(_PROJECTED, 32), "defaultMode": _MODE}),
-    "image": Record(
-        {
-            "reference": Text(512, r"\S+", "is not an image; write it without spaces"),
-            "pullPolicy": Choice(("Always", "IfNotPresent", "Never")),
-        },
-        required=("reference",),
-    ),
+    "image": Refused("older clusters that are supported drop it unsaid; fill a persistentVolumeClaim by a Job"),
     "hostPath": _NODE,
     "csi": _DRIVER,
     "flexVolume": _DRIVER,
