@@ -1,0 +1,114 @@
+"""The cluster's administrator in the operator's tests: plain requests over one connection a thread, by kind and name."""
+
+import http.client
+import json
+import ssl
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from bartizan.controller.kinds import Kind
+
+Live = dict[str, Any]
+Body = Mapping[str, Any]
+
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+JSON = "application/json"
+TOO_MANY = 429
+
+
+class RefusedError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class Admin:
+    """May do everything, and may call itself what it likes (`manager`)."""
+
+    def __init__(self, server: str, trust: ssl.SSLContext, bearer: str) -> None:
+        self.address = urlsplit(server).netloc
+        self.trust = trust
+        self._bearer = bearer
+        self._local = threading.local()
+        self._opened: list[http.client.HTTPSConnection] = []
+
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Live | None:
+        try:
+            return self.send("GET", kind.path(namespace, name))
+        except RefusedError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def must_get(self, kind: Kind, namespace: str | None, name: str) -> Live:
+        found = self.get(kind, namespace, name)
+        assert found is not None, f"{kind.kind} {namespace}/{name} is not there"
+        return found
+
+    def list(self, kind: Kind, namespace: str | None = None, **labels: str) -> list[Live]:
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        answer = self.send("GET", kind.path(namespace), query={"labelSelector": selector} if selector else None)
+        return list(answer["items"])
+
+    def create(self, kind: Kind, namespace: str | None, body: Body, *, manager: str = "kubectl-create") -> Live:
+        query = {"fieldManager": manager}
+        return self.send("POST", kind.path(namespace), body, query=query)
+
+    def replace(self, kind: Kind, body: Body, *, manager: str = "kubectl-replace") -> Live:
+        metadata = body["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        return self.send("PUT", path, body, query={"fieldManager": manager})
+
+    def patch(  # noqa: PLR0913 - kind, namespace and name are one thing
+        self, kind: Kind, namespace: str, name: str, body: Any, *, subresource: str = "", manager: str = "kubectl-edit"
+    ) -> Live:
+        """A list is a JSON patch, anything else a merge patch."""
+        content_type = JSON_PATCH if isinstance(body, list) else MERGE
+        path = kind.path(namespace, name, subresource=subresource)
+        return self.send("PATCH", path, body, query={"fieldManager": manager}, content_type=content_type)
+
+    def delete(self, kind: Kind, namespace: str | None, name: str, **options: Any) -> None:
+        """`options` are those of DeleteOptions; absent already is as good."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
+        try:
+            self.send("DELETE", kind.path(namespace, name), body)
+        except RefusedError as error:
+            if error.status != http.HTTPStatus.NOT_FOUND:
+                raise
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Live:
+        target = f"{path}?{urlencode(query)}" if query else path
+        headers = {"Authorization": f"Bearer {self._bearer}", "Content-Type": content_type}
+        connection = self._connection()
+        try:
+            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            answer: Live = json.loads(response.read() or b"{}")
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise
+        if response.status >= http.HTTPStatus.BAD_REQUEST:
+            raise RefusedError(response.status, str(answer.get("message")))
+        return answer
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = http.client.HTTPSConnection(self.address, context=self.trust, timeout=20)
+            self._opened.append(self._local.connection)
+        connection: http.client.HTTPSConnection = self._local.connection
+        return connection

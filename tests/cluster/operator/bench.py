@@ -1,0 +1,194 @@
+"""The workbench of the operator's tests: a control plane with the chart on it, and what tests do with endpoints there."""
+
+import base64
+import secrets
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.cluster.installation import install, token
+from tests.cluster.operator.admin import Admin, Live
+from tests.cluster.operator.process import Operator, running
+from tests.localcluster import waiting
+from tests.localcluster.api import Cluster, control_plane
+
+from bartizan.controller import kinds
+from bartizan.policy import names
+
+TESTER = "bartizan-tests"
+PATIENCE_SECONDS = 20.0
+
+MANIFEST: Live = {
+    "apiVersion": names.API_VERSION,
+    "kind": names.KIND,
+    "spec": {
+        "model": {"name": "echo"},
+        "access": {"clients": [{"name": "chat-ui"}]},
+        "template": {
+            "spec": {
+                "containers": [
+                    {
+                        "name": "model",
+                        "image": "example.com/model:v1",
+                        "command": ["serve", "--uds", "/run/model/model.sock"],
+                    }
+                ]
+            }
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One cluster, its administrator, and the operator's credentials."""
+
+    cluster: Cluster
+    admin: Admin
+    operator_kubeconfig: Path
+
+    @contextmanager
+    def operator(self, **settings: object) -> Iterator[Operator]:
+        with running(self.operator_kubeconfig, **settings) as operator:
+            yield operator
+
+    def namespace(self) -> str:
+        """A new one, of its own for each test."""
+        name = f"t-{secrets.token_hex(4)}"
+        self.admin.create(kinds.NAMESPACE, None, {"metadata": {"name": name}})
+        return name
+
+    def endpoint(self, namespace: str, name: str = "echo", **spec: Any) -> "Endpoint":
+        """Creates a ModelDeployment; `spec` goes over the plain one's fields."""
+        manifest = deepcopy(MANIFEST)
+        manifest["metadata"] = {"name": name, "namespace": namespace}
+        manifest["spec"] |= spec
+        created = self.admin.create(kinds.MODEL_DEPLOYMENT, namespace, manifest)
+        return Endpoint(self.admin, namespace, name, created["metadata"]["uid"])
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A ModelDeployment and what belongs to it."""
+
+    admin: Admin
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def live(self) -> Live:
+        return self.admin.must_get(kinds.MODEL_DEPLOYMENT, self.namespace, self.name)
+
+    @property
+    def status(self) -> Live:
+        found: Live = self.live.get("status", {})
+        return found
+
+    def condition(self, name: str) -> Live:
+        found = [item for item in self.status.get("conditions", ()) if item["type"] == name]
+        return dict(found[0]) if found else {}
+
+    def is_settled(self) -> bool:
+        """The operator has seen this very spec, and made what it wants."""
+        live = self.live
+        observed = live.get("status", {}).get("observedGeneration", 0)
+        return bool(observed >= live["metadata"]["generation"] and self.owned("Deployment"))
+
+    def wait(self) -> "Endpoint":
+        until(self.is_settled, lambda: f"settled: {self.status}")
+        return self
+
+    def edit(self, body: Any) -> None:
+        self.admin.patch(kinds.MODEL_DEPLOYMENT, self.namespace, self.name, body)
+
+    def edit_spec(self, **spec: Any) -> None:
+        self.edit({"spec": spec})
+
+    def delete(self, **options: Any) -> None:
+        self.admin.delete(kinds.MODEL_DEPLOYMENT, self.namespace, self.name, **options)
+
+    def owned(self, kind: str, suffix: str = "") -> Live | None:
+        found = next(item for item in kinds.ALL if item.kind == kind)
+        return self.admin.get(found, self.namespace, self.name + suffix)
+
+    def must_own(self, kind: str, suffix: str = "") -> Live:
+        found = self.owned(kind, suffix)
+        assert found is not None, f"{kind} {self.name}{suffix} is not there"
+        return found
+
+    def api_key(self, client: str = "chat-ui") -> str:
+        """Empty where the client has none."""
+        secret = self.admin.get(kinds.SECRET, self.namespace, names.client_secret(self.name, client))
+        return base64.b64decode(secret["data"]["OPENAI_API_KEY"]).decode() if secret else ""
+
+    def document(self) -> str:
+        secret = self.admin.get(kinds.SECRET, self.namespace, names.document_secret(self.name))
+        return base64.b64decode(secret["data"]["document.jws"]).decode() if secret else ""
+
+    def pods(self) -> list[Live]:
+        return self.admin.list(kinds.POD, self.namespace, **{names.ENDPOINT_LABEL: self.name})
+
+    def events(self, reason: str) -> list[str]:
+        items = self.admin.list(kinds.EVENT, self.namespace)
+        return [item["message"] for item in items if item["reason"] == reason and item["involvedObject"]["uid"] == self.uid]
+
+    def inventory(self) -> dict[str, Live]:
+        """Everything of the endpoint but pods, ReplicaSets and Events, by kind and name."""
+        wanted = (*(kind for kind in kinds.OWNED if kind is not kinds.POD), kinds.SECRET)
+        found = ((kind, item) for kind in wanted for item in self.admin.list(kind, self.namespace))
+        labelled = ((kind, item) for kind, item in found if _belongs(item, self.name))
+        return {f"{kind.kind} {item['metadata']['name']}": item for kind, item in labelled}
+
+    def versions(self) -> dict[str, str]:
+        return {name: item["metadata"]["resourceVersion"] for name, item in self.inventory().items()}
+
+
+def _belongs(item: Live, endpoint: str) -> bool:
+    return bool((item["metadata"].get("labels") or {}).get(names.ENDPOINT_LABEL) == endpoint)
+
+
+def until(
+    claim: Callable[[], object], what: str | Callable[[], object] = "", *, seconds: float = PATIENCE_SECONDS
+) -> None:
+    """Waits for the claim to hold; fails with what it last saw."""
+    waiting.until(
+        lambda: bool(claim()), seconds=seconds, complaint=lambda: str(what() if callable(what) else what)
+    )
+
+
+@contextmanager
+def workbench(directory: Path, *namespaces: str) -> Iterator[Bench]:
+    """A control plane of its own with the chart installed, for these namespaces or for all."""
+    with control_plane() as cluster:
+        admin = _admin(cluster)
+        for name in namespaces:
+            admin.create(kinds.NAMESPACE, None, {"metadata": {"name": name}})
+        listed = ",".join(namespaces)
+        install(cluster, *(("--set", f"namespaces={{{listed}}}") if namespaces else ()))
+        path = directory / f"operator-{secrets.token_hex(4)}.kubeconfig"
+        path.write_text(_kubeconfig(cluster, token(cluster)))
+        with closing(admin):
+            yield Bench(cluster, admin, path)
+
+
+def _admin(cluster: Cluster) -> Admin:
+    cluster.kubectl("create", "namespace", TESTER)
+    cluster.kubectl("--namespace", TESTER, "create", "serviceaccount", "tester")
+    binding = ("create", "clusterrolebinding", TESTER, "--clusterrole=cluster-admin")
+    cluster.kubectl(*binding, f"--serviceaccount={TESTER}:tester")
+    bearer = cluster.kubectl("--namespace", TESTER, "create", "token", "tester").strip()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    return Admin(cluster.server, ssl.create_default_context(cadata=authority), bearer)
+
+
+def _kubeconfig(cluster: Cluster, bearer: str) -> str:
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": bearer}} for user in config["users"]]
+    return yaml.safe_dump(config)

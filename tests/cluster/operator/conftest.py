@@ -1,0 +1,31 @@
+"""Fixtures of the operator's tests: one cluster for a test run (a worker's own), one operator for a module."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.operator.bench import Bench, Endpoint, workbench
+from tests.cluster.operator.process import Operator
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with workbench(tmp_path_factory.mktemp("operator")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(bench: Bench) -> Iterator[Operator]:
+    """With a resync so rare that whatever happens in a test is an event's doing."""
+    with bench.operator() as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(bench: Bench) -> str:
+    return bench.namespace()
+
+
+@pytest.fixture
+def endpoint(bench: Bench, operator: Operator, namespace: str) -> Endpoint:
+    """A plain ModelDeployment that the operator has brought about."""
+    return bench.endpoint(namespace).wait()
