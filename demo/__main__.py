@@ -6,6 +6,7 @@ import time
 from demo.scene import Scenes, StoryError
 from demo.stage import NAMESPACE, stage
 from demo.story import tell
+from tests.localcluster.api import tool
 
 GO_ON = """
 That took {seconds:.0f} s (setting the stage: {setting:.0f} s). The cluster is still up; go on by hand:
@@ -28,14 +29,13 @@ def main() -> int:
             print(f"\nThe story broke: {error}", file=sys.stderr)
             print(f"The cluster is still up for a look: export KUBECONFIG={ready.cluster.kubeconfig}", file=sys.stderr)
             return 1
-        kubectl = ready.environment()["PATH"].split(":")[0]
         seconds = time.monotonic() - began
         print(
             GO_ON.format(
                 seconds=seconds,
                 setting=setting,
                 kubeconfig=ready.cluster.kubeconfig,
-                kubectl=kubectl,
+                kubectl=tool("kubectl"),
                 namespace=NAMESPACE,
             )
         )

@@ -1,10 +1,10 @@
-"""Tries every TCP port of an address: which take a connection? 1,000 tries at a time, 1.5 seconds each."""
+"""Tries every TCP port of an address: which take a connection? 2,000 tries at a time, 0.6 seconds each."""
 
 import asyncio
 import sys
 
-PARALLEL = 1000
-TIMEOUT_SECONDS = 1.5
+PARALLEL = 2000
+TIMEOUT_SECONDS = 0.6
 
 
 async def is_open(address: str, port: int) -> bool:

@@ -9,7 +9,8 @@ from bartizan.controller.observe import World
 from bartizan.controller.tools import Tools
 from bartizan.policy.reasons import Reason
 
-GOOD_WHEN_FALSE = frozenset({"PlainHTTP"})
+PASSING = frozenset({Reason.PODS_NOT_READY, Reason.GUARDS_OUT_OF_SYNC, Reason.SCALED_TO_ZERO, Reason.DELETING})
+"""Reasons for False that belong to the normal course of things and do not deserve a warning."""
 MAX_PATHS = 5
 POD_STATES = ("gated", "outdated", "ungated", "unknown")
 
@@ -46,7 +47,7 @@ def _describe(outcome: Outcome) -> str:
 
 async def _tell_of_transitions(tools: Tools, world: World, built: dict[str, object]) -> None:
     for condition in status.transitions(world, built):
-        is_bad = condition["status"] == "False" and condition["type"] not in GOOD_WHEN_FALSE
+        is_bad = condition["status"] == "False" and Reason(condition["reason"]) not in PASSING
         if condition["reason"] in (Reason.NOT_PROBED, Reason.NO_PODS):
             continue
         message = f"{condition['type']}={condition['status']}: {condition['message']}"
