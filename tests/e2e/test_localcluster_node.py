@@ -84,10 +84,14 @@ def test_the_machine_takes_one_node_and_names_its_holder(cluster: Cluster, monke
     assert "second" not in record.names()
 
 
-def test_the_host_shows_nothing_but_one_link(cluster: Cluster) -> None:
+def test_the_host_shows_nothing_but_one_link(state: Path) -> None:
+    lifecycle.down(NAME)
+    before = host()
+    lifecycle.up(NAME, Level.NODE)
     during = host()
-    lifecycle.down(cluster.name)
+    lifecycle.down(NAME)
     after = host()
+    assert before == after
     assert during.pop("links") - after.pop("links") == {network.link_name(cluster.name)}  # type: ignore[operator]
     assert {route for route in during.pop("routes") if "10.243.255" not in route} == after.pop("routes")  # type: ignore[attr-defined]
     assert during == after
@@ -151,7 +155,10 @@ def host() -> dict[str, object]:
         "tables": shown("nft", "list", "ruleset"),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "settings": [Path("/proc/sys", setting).read_text() for setting in SHARED_SETTINGS],
-        "run": sorted(entry.name for entry in Path("/run").iterdir()),
+        "files": [
+            sorted(entry.name for entry in Path(directory).iterdir() if entry.name not in {"kubelet", "cni"})
+            for directory in ("/run", "/opt", "/etc", "/var/lib", "/var/log")
+        ],
     }
 
 
@@ -163,5 +170,5 @@ def left_in(state: Path) -> list[object]:
     files = [file.name for file in state.iterdir() if file.name != ".allocation.lock"]
     links = [network.link_name(NAME)] if network.exists(network.link_name(NAME)) else []
     groups = remains.control_groups(sandbox.group(NAME))
-    kubelet = [path for path in [Path("/var/lib/kubelet")] if path.exists()]
-    return [*processes.marked(state), *files, *links, *groups, *remains.mounts_below(state), *kubelet]
+    made = [path for path in map(Path, ("/var/lib/kubelet", "/var/lib/cni", "/opt/containerd")) if path.exists()]
+    return [*processes.marked(state), *files, *links, *groups, *remains.mounts_below(state), *made]

@@ -45,34 +45,13 @@ def is_dns_ready(record: Record) -> bool:
 
 
 def _manifests() -> list[dict[str, Any]]:
-    rules = [
-        {
-            "apiGroups": [""],
-            "resources": ["services", "pods", "namespaces"],
-            "verbs": ["get", "list", "watch"],
-        },
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-    ]
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bartizan:coredns"}
     ports = [
         {"name": name, "port": 53, "targetPort": 5353, "protocol": protocol}
         for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
     ]
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _IDENTITY},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": role["name"]},
-            "rules": rules,
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": role["name"]},
-            "roleRef": role,
-            "subjects": [{"kind": "ServiceAccount", **_IDENTITY}],
-        },
+        *_rights(),
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _IDENTITY, "data": {"Corefile": _COREFILE}},
         {
             "apiVersion": "v1",
@@ -81,6 +60,27 @@ def _manifests() -> list[dict[str, Any]]:
             "spec": {"clusterIP": DNS_ADDRESS, "selector": _LABELS, "ports": ports},
         },
         _deployment(),
+    ]
+
+
+def _rights() -> list[dict[str, Any]]:
+    group = "rbac.authorization.k8s.io"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "bartizan:coredns"}
+    verbs = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": verbs},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
+    ]
+    metadata = {"name": role["name"]}
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": metadata,
+            "roleRef": role,
+            "subjects": [{"kind": "ServiceAccount", **_IDENTITY}],
+        },
     ]
 
 

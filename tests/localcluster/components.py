@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.localcluster import processes, waiting
 from tests.localcluster.complaints import Complaint
-from tests.localcluster.places import ClusterPlaces
+from tests.localcluster.places import ClusterPlaces, write_changed
 from tests.localcluster.processes import Identity, Launch
 
 _SICK_SECONDS = 5
@@ -23,6 +23,8 @@ class Component:
     is_ready: Callable[[], bool]
     ready_within_seconds: float = 60
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """Its configuration, written before it starts and only then: some end when theirs is touched."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def ensure(component: Component, surroundings: Surroundings) -> None:
 
 
 def start(component: Component, surroundings: Surroundings) -> Identity:
+    for path, content in component.files.items():
+        path.parent.mkdir(exist_ok=True)
+        write_changed(path, content)
     return processes.start(
         Launch(
             arguments=[*surroundings.prefix, *component.arguments],

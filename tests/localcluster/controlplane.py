@@ -65,28 +65,13 @@ def etcd(record: Record) -> Component:
 
 
 def api_server(record: Record) -> Component:
-    pki = record.places.certificates
-    root = authority(record)
-    serving = certificates.ensure(
-        pki, "kube-apiserver", Subject("kube-apiserver", addresses=(record.address, "10.96.0.1", *_NAMES))
-    )
-    to_kubelet = certificates.ensure(pki, "kubelet-client", Subject("kube-apiserver", "system:masters"))
-    token_key = certificates.ensure_key(pki / "service-accounts.key")
     flags = {
         "etcd-servers": f"http://{record.address}:{record.ports['etcd']}",
         "bind-address": record.address,
         "advertise-address": record.address,
         "secure-port": record.ports["kube-apiserver"],
-        "tls-cert-file": serving.certificate,
-        "tls-private-key-file": serving.key,
-        "client-ca-file": root.certificate,
-        "kubelet-certificate-authority": root.certificate,
-        "kubelet-client-certificate": to_kubelet.certificate,
-        "kubelet-client-key": to_kubelet.key,
+        **_credentials(record),
         "kubelet-preferred-address-types": "InternalIP",
-        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
-        "service-account-key-file": token_key,
-        "service-account-signing-key-file": token_key,
         "service-cluster-ip-range": SERVICE_RANGE,
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
@@ -102,6 +87,26 @@ def api_server(record: Record) -> Component:
         _command("kube-apiserver", flags),
         lambda: ask.get(f"{record.server}/readyz") is not None,
     )
+
+
+def _credentials(record: Record) -> dict[str, object]:
+    pki = record.places.certificates
+    root = authority(record)
+    names = (record.address, "10.96.0.1", *_NAMES)
+    serving = certificates.ensure(pki, "kube-apiserver", Subject("kube-apiserver", addresses=names))
+    to_kubelet = certificates.ensure(pki, "kubelet-client", Subject("kube-apiserver", "system:masters"))
+    token_key = certificates.ensure_key(pki / "service-accounts.key")
+    return {
+        "tls-cert-file": serving.certificate,
+        "tls-private-key-file": serving.key,
+        "client-ca-file": root.certificate,
+        "kubelet-certificate-authority": root.certificate,
+        "kubelet-client-certificate": to_kubelet.certificate,
+        "kubelet-client-key": to_kubelet.key,
+        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
+        "service-account-key-file": token_key,
+        "service-account-signing-key-file": token_key,
+    }
 
 
 def controller_manager(record: Record) -> Component:

@@ -33,7 +33,7 @@ class Program:
     """Packages whose gitVersion, gitMajor and gitMinor the linker sets."""
 
 
-_COMPONENTS = places.MODULE_DIRECTORY / "components"
+_MODULES = places.MODULE_DIRECTORY / "gomodules"
 
 KUBERNETES = Program(
     name="kubernetes",
@@ -48,7 +48,7 @@ KUBERNETES = Program(
         "kubectl",
     ),
     duration="about 6 minutes",
-    source=_COMPONENTS / "kubernetes",
+    source=_MODULES / "kubernetes",
     stamped=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
 )
 COREDNS = Program(
@@ -56,14 +56,14 @@ COREDNS = Program(
     version=versions.COREDNS,
     names=("coredns",),
     duration="about 2 minutes",
-    source=_COMPONENTS / "coredns",
+    source=_MODULES / "coredns",
 )
 PAUSE = Program(
     name="pause",
     version="1",
     names=("pause",),
     duration="a few seconds",
-    source=_COMPONENTS / "pause",
+    source=_MODULES / "pause",
 )
 HELM = Program(
     name="helm",
@@ -92,10 +92,10 @@ def build(program: Program) -> Path:
 
 def _is_current(home: Path, program: Program) -> bool:
     stamp = home / _STAMP
-    return stamp.exists() and stamp.read_text() == _fingerprint(program)
+    return stamp.exists() and stamp.read_text() == fingerprint(program)
 
 
-def _fingerprint(program: Program) -> str:
+def fingerprint(program: Program) -> str:
     """Changes with whatever of ours goes into the build."""
     digest = hashlib.sha256(repr((program.version, program.names, program.package)).encode())
     for file in sorted(program.source.iterdir()) if program.source else ():
@@ -117,7 +117,7 @@ def _compile(toolchain: Path, program: Program, home: Path) -> None:
         for name in program.names:
             if name != program.name:
                 (product / name).symlink_to(program.name)
-        (product / _STAMP).write_text(_fingerprint(program))
+        (product / _STAMP).write_text(fingerprint(program))
         shutil.rmtree(home, ignore_errors=True)
         product.rename(home)
 

@@ -17,6 +17,9 @@ _KERNEL_SETTINGS = {
 }
 """What a kubelet sets in the kernel of the whole machine. Here it finds files that say so already."""
 
+_COVERED = ("/var/lib/kubelet", "/var/lib/cni", "/var/log")
+"""Where the kubelet and the CNI library write whatever their configuration says."""
+
 _NETWORK_SETTINGS = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0"}
 
 
@@ -24,8 +27,8 @@ def main(data: Path, ready: Path) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     _mount("--make-rshared", "/")  # kubelet and containerd pass mounts on, but only among themselves
     _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    _cover(data, Path("/var/lib/kubelet"))
-    _cover(data, Path("/var/log"))
+    for directory in _COVERED:
+        _cover(data, Path(directory))
     _pretend_kernel_settings(data / "kernel")
     for setting, value in _NETWORK_SETTINGS.items():
         Path("/proc/sys", setting).write_text(value)
@@ -37,9 +40,9 @@ def main(data: Path, ready: Path) -> None:
 def _cover(data: Path, directory: Path) -> None:
     """Show a directory of the cluster's own in the place of the machine's."""
     if not directory.exists():
-        directory.mkdir()
         with (data / "made-directories").open("a") as made:
             made.write(f"{directory}\n")
+        directory.mkdir()
     own = data / directory.relative_to("/")
     own.mkdir(parents=True, exist_ok=True)
     _mount("--bind", str(own), str(directory))

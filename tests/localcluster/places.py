@@ -85,7 +85,7 @@ def of(name: str) -> ClusterPlaces:
 
 
 def write_changed(path: Path, content: str) -> Path:
-    """Write a file, readable to its owner only, unless it says so already: components end when theirs is touched."""
+    """Write a file, readable to its owner only, unless it says so already."""
     if not path.exists() or path.read_text() != content:
         fresh = path.with_name(f".{path.name}.new")
         fresh.touch(mode=0o600)
