@@ -3,10 +3,13 @@
 import base64
 import http.client
 import json
+import os
 import ssl
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,3 +101,29 @@ class Caller:
         finally:
             connection.close()
         return Answer(response.status, json.loads(text) if text.startswith(b"{") else {"message": text.decode()})
+
+
+@contextmanager
+def running_operator(cluster: Cluster, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The operator as a process on this machine, with the installed account's token and the installed settings."""
+    kubeconfig = directory / "operator.kubeconfig"
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token(cluster)}
+    kubeconfig.write_text(yaml.safe_dump(config))
+    environment = {**os.environ, **_installed_environment(cluster), "KUBECONFIG": str(kubeconfig)}
+    with (directory / "operator.log").open("ab") as log:
+        command = [sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _installed_environment(cluster: Cluster) -> dict[str, str]:
+    """The variables of the installed Deployment; ports are free ones, since no pod has them to itself here."""
+    deployment = json.loads(cluster.kubectl("--namespace", NAMESPACE, "get", "deployment", ACCOUNT, "--output=json"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    values = {item["name"]: NAMESPACE if "valueFrom" in item else item.get("value", "") for item in container["env"]}
+    return {**values, "BARTIZAN_HEALTH_PORT": "0", "BARTIZAN_METRICS_PORT": "0"}

@@ -1,0 +1,197 @@
+"""The chart's life on a real API server, the operator running under its rights: install, upgrade, uninstall, back."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.installation import CHART, NAMESPACE, RELEASE, helm, install, running_operator, until
+from tests.localcluster.api import Cluster, control_plane, tool
+
+pytestmark = pytest.mark.cluster
+ROOT = Path(__file__).parents[2]
+TEAM, ENDPOINT = "team-a", "llama"
+OWNED = "networkpolicies,deployments,services,serviceaccounts,secrets,controllerrevisions"
+MODEL_DEPLOYMENT = {
+    "apiVersion": "bartizan.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "metadata": {"name": ENDPOINT, "namespace": TEAM},
+    "spec": {
+        "model": {"name": "llama-3-8b"},
+        "replicas": 0,
+        "access": {"clients": [{"name": "chat-ui"}]},
+        "template": {
+            "spec": {"containers": [{"name": "model", "image": "localhost/model:dev", "command": ["serve"]}]},
+        },
+    },
+}
+NAMESPACE_OF_TEAM = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
+LISTED = ("--set", f"namespaces={{{TEAM}}}")
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[Cluster]:
+    with control_plane() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(plane: Cluster) -> Iterator[Cluster]:
+    """An empty cluster but for the team's namespace; whatever a test leaves is let go as the documentation says."""
+    plane.kubectl("apply", "--filename=-", stdin=json.dumps(NAMESPACE_OF_TEAM))
+    yield plane
+    if RELEASE in helm(plane, "list", "--short"):
+        helm(plane, "uninstall", RELEASE)
+    if ENDPOINT in _get(plane, "modeldeployments.bartizan.dev"):
+        _break_glass(plane)
+    plane.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--ignore-not-found")
+    plane.kubectl("--namespace", TEAM, "delete", OWNED, f"--selector=bartizan.dev/endpoint={ENDPOINT}")
+    plane.kubectl("--namespace", NAMESPACE, "delete", "secret", "bartizan-root", "--ignore-not-found")
+
+
+def _get(cluster: Cluster, kinds: str) -> str:
+    """Names of what there is in the team's namespace."""
+    try:
+        return cluster.kubectl("--namespace", TEAM, "get", kinds, "--output=name", "--ignore-not-found")
+    except subprocess.CalledProcessError as error:
+        if "doesn't have a resource type" not in error.stderr:
+            raise
+        return ""
+
+
+def _owned(cluster: Cluster) -> dict[str, Any]:
+    """Spec or data of every owned object, by kind and name."""
+    text = cluster.kubectl(
+        "--namespace", TEAM, "get", OWNED, f"--selector=bartizan.dev/endpoint={ENDPOINT}", "--output=json"
+    )
+    return {
+        f"{item['kind']}/{item['metadata']['name']}": item.get("spec", item.get("data"))
+        for item in json.loads(text)["items"]
+    }
+
+
+def _gated(cluster: Cluster) -> bool:
+    return {f"Deployment/{ENDPOINT}", f"NetworkPolicy/{ENDPOINT}", f"Secret/{ENDPOINT}.chat-ui"} <= _owned(
+        cluster
+    ).keys()
+
+
+def _declare(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(MODEL_DEPLOYMENT))
+    until(partial(_gated, cluster), "the endpoint's objects exist")
+
+
+def _break_glass(cluster: Cluster) -> None:
+    """Runs the very commands of the documentation."""
+    (script,) = re.findall(r"```sh break-glass\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "PATH": f"{tool('kubectl').parent}:{os.environ['PATH']}",
+        "NAMESPACE": TEAM,
+        "ENDPOINT": ENDPOINT,
+    }
+    done = subprocess.run(["bash", "-eu", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_upgrade_with_changed_values_reaches_operator_and_rights(cluster: Cluster) -> None:
+    cluster.kubectl("create", "namespace", "team-b")
+    install(cluster, *LISTED)
+    helm(cluster, "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--set", "workers=3,namespaces={team-b}")
+    deployment = cluster.kubectl("--namespace", NAMESPACE, "get", "deployment", "bartizan-operator", "--output=yaml")
+    (container,) = yaml.safe_load(deployment)["spec"]["template"]["spec"]["containers"]
+    assert {"name": "BARTIZAN_WORKERS", "value": "3"} in container["env"]
+    assert {"name": "BARTIZAN_NAMESPACES", "value": "team-b"} in container["env"]
+    assert "bartizan-operator" not in _get(cluster, "roles,rolebindings")
+    assert "bartizan-operator" in cluster.kubectl("--namespace", "team-b", "get", "roles,rolebindings", "--output=name")
+    cluster.kubectl("delete", "namespace", "team-b")
+
+
+def test_an_upgrade_adds_a_field_to_the_crd(cluster: Cluster, tmp_path: Path) -> None:
+    install(cluster, *LISTED)
+    newer = tmp_path / "bartizan"
+    shutil.copytree(CHART, newer)
+    template = newer / "templates" / "crds.yaml"
+    text = re.sub(
+        r"^( +)replicas:", r"\1novelty: {type: string}\n\1replicas:", template.read_text(), count=1, flags=re.MULTILINE
+    )
+    template.write_text(text)
+    helm(cluster, "upgrade", RELEASE, str(newer), "--reset-then-reuse-values")
+    wish = {**MODEL_DEPLOYMENT, "spec": {**MODEL_DEPLOYMENT["spec"], "novelty": "kept"}}  # type: ignore[dict-item]
+
+    def is_kept() -> bool:
+        return "novelty" in cluster.kubectl(
+            "apply", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(wish)
+        )
+
+    until(is_kept, "the API server serves the new field")
+
+
+def test_an_uninstall_leaves_gates_shut_and_a_reinstall_adopts_them(cluster: Cluster, tmp_path: Path) -> None:
+    install(cluster, *LISTED)
+    with running_operator(cluster, tmp_path):
+        _declare(cluster)
+    before, root = _owned(cluster), _root(cluster)
+
+    printed = helm(cluster, "uninstall", RELEASE)
+    assert "resource policy" in printed
+    assert _owned(cluster) == before
+    assert _root(cluster) == root
+    assert ENDPOINT in _get(cluster, "modeldeployments.bartizan.dev")
+
+    cluster.kubectl("--namespace", TEAM, "delete", "modeldeployments.bartizan.dev", ENDPOINT, "--wait=false")
+    cluster.kubectl("--namespace", TEAM, "delete", "networkpolicy", ENDPOINT, "--wait=false")
+    assert f"NetworkPolicy/{ENDPOINT}" in _owned(cluster), "a deleted policy must stay in force"
+
+    install(cluster, *LISTED)
+    assert _root(cluster) == root
+    with running_operator(cluster, tmp_path):
+        until(lambda: ENDPOINT not in _get(cluster, "modeldeployments.bartizan.dev"), "the deletion that waited ends")
+        assert not {"Deployment", "NetworkPolicy"} & {name.split("/")[0] for name in _owned(cluster)}
+
+
+def test_a_reinstall_leaves_keys_as_they_were(cluster: Cluster, tmp_path: Path) -> None:
+    install(cluster)
+    with running_operator(cluster, tmp_path):
+        _declare(cluster)
+    before = _owned(cluster)
+    helm(cluster, "uninstall", RELEASE)
+    install(cluster)
+    with running_operator(cluster, tmp_path):
+        cluster.kubectl("--namespace", TEAM, "delete", "secret", f"{ENDPOINT}.chat-ui")
+        cluster.kubectl("--namespace", TEAM, "annotate", "modeldeployments.bartizan.dev", ENDPOINT, "look=again")
+        until(partial(_gated, cluster), "the client's Secret is back", seconds=60)
+    assert _owned(cluster) == before
+
+
+def test_breaking_the_glass_lets_go_without_the_operator(cluster: Cluster, tmp_path: Path) -> None:
+    install(cluster, *LISTED)
+    with running_operator(cluster, tmp_path):
+        _declare(cluster)
+    helm(cluster, "uninstall", RELEASE)
+    _break_glass(cluster)
+    assert _get(cluster, "modeldeployments.bartizan.dev") == ""
+    assert not {"Deployment", "NetworkPolicy"} & {name.split("/")[0] for name in _owned(cluster)}
+
+
+@pytest.mark.parametrize("values", [LISTED, ()], ids=["listed", "everywhere"])
+def test_t14_a_deleted_namespace_goes_under_the_charts_rights(
+    cluster: Cluster, tmp_path: Path, values: tuple[str, ...]
+) -> None:
+    install(cluster, *values)
+    with running_operator(cluster, tmp_path):
+        _declare(cluster)
+        cluster.kubectl("delete", "namespace", TEAM, "--timeout=60s")
+    assert TEAM not in cluster.kubectl("get", "namespaces", "--output=name")
+
+
+def _root(cluster: Cluster) -> str:
+    return cluster.kubectl("--namespace", NAMESPACE, "get", "secret", "bartizan-root", "--output=jsonpath={.data.root}")
