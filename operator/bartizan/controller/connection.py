@@ -28,7 +28,7 @@ class Connection:
 
     def __init__(self, configuration: client.Configuration, generator: random.Random | None = None) -> None:
         configuration.connection_pool_maxsize = IN_FLIGHT
-        configuration.retries = False
+        configuration.retries = None  # ours are shorter, and know which calls may be repeated
         # Reading netrc and proxy variables for every request costs four times the request; a proxy is set explicitly.
         configuration.client_session_kwargs = {"trust_env": False}
         self._client = client.ApiClient(configuration)
