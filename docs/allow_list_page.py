@@ -77,6 +77,7 @@ def _table(title: str, path: str, fields: Mapping[str, Judge]) -> str:
 def _rest() -> str:
     variables = (*arguments.HOST_VARIABLES, *arguments.PORT_VARIABLES, *arguments.SOCKET_VARIABLES)
     dangers = "".join(f"| variable `{name}` | {why} |\n" for name, why in environment.DANGEROUS.items())
+    control = f"argument `{arguments.MODEL_CONTROL_FLAG}`, but `{arguments.MODEL_CONTROL_OFF}`"
     flags = "".join(f"| argument `{name}` | {why} |\n" for name, why in arguments.REFUSED_FLAGS.items())
     return f"""
 ## Names, mounts, labels
@@ -93,14 +94,14 @@ def _rest() -> str:
 
 ## The serving container
 
-It needs `command`: the launcher starts the server and cannot see the image's entry point. What the command line and
-the variables {_list(variables)} say
-about listening must not contradict `spec.serving`. This finds mistakes, not malice: what holds against a server that
+It needs `command`: the launcher starts the server and cannot see the image's entry point. What the command line says
+about listening, and these variables: {_list(variables)},
+must not contradict `spec.serving`. This finds mistakes, not malice: what holds against a server that
 binds elsewhere is the network policy.
 
 | Refused | Why |
 |---|---|
-{dangers}{flags}| argument `{arguments.MODEL_CONTROL_FLAG}` but `{arguments.MODEL_CONTROL_OFF}` | requests could load models |
+{dangers}{flags}| {control} | requests could load and unload models |
 """
 
 

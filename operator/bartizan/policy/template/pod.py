@@ -96,6 +96,7 @@ POD = Record(
         "hostnameOverride": _NAME,
         "subdomain": _NAME,
         "activeDeadlineSeconds": Refused("an endpoint runs on; remove it"),
+        "evictionResponders": Refused("others could hold up the pod's end; remove it"),
         "ephemeralContainers": Refused("they are for debugging a running pod; remove it"),
         "readinessGates": Refused("Ready is the guard's word; remove it"),
         "schedulingGates": Refused("the pod would wait for a controller that the operator does not know; remove it"),
