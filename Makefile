@@ -30,11 +30,51 @@ venv: $(VENV)/.complete ## Install the locked tools outside the checkout
 venv-path: ## Print where the Python environment lives
 	@echo $(VENV)
 
+UV_COMPILE := $(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 .PHONY: lock
-lock: ## Resolve the dependencies anew and write both lock files
+lock: ## Resolve the dependencies anew and write the lock files
 	@$(PYTHON) -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet --disable-pip-version-check uv
-	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	@$(CACHE)/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+	@$(UV_COMPILE) pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) --group dev pyproject.toml -o requirements-dev.lock
+	@$(UV_COMPILE) images/build-backend.in -o images/build-backend.lock
+	@$(UV_COMPILE) -c requirements-dev.lock images/demo-requirements.in -o images/demo-requirements.lock
+
+RUN := PATH=$(BIN):$$PATH
+PYTEST := $(RUN) python -m pytest -q
+
+.PHONY: test
+test: lint test-unit test-cluster test-node ## Run everything that CI runs
+
+.PHONY: lint
+lint: $(VENV)/.complete ## Style, types, import rules, generated files, shape of the source
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-cache >/dev/null || $(RUN) lint-imports --no-cache
+	@$(RUN) python docs/generate.py --check
+	@$(RUN) python manifests/render.py --check
+	@$(RUN) python tests/house/shape.py
+
+.PHONY: format
+format: $(VENV)/.complete ## Format the source
+	@$(RUN) ruff check --fix --quiet . ; $(RUN) ruff format --quiet .
+
+.PHONY: generate
+generate: $(VENV)/.complete ## Write what is generated: the chart's CRD, reference pages, manifests/install.yaml
+	@$(RUN) python docs/generate.py
+	@$(RUN) python manifests/render.py
+
+.PHONY: test-unit
+test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
+	@$(PYTEST) -n 2 tests/house tests/unit
+
+.PHONY: test-cluster
+test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up itself
+	@$(PYTEST) -n 2 --dist loadscope tests/cluster
+
+.PHONY: test-node
+test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
+	@$(PYTEST) tests/e2e
 
 .PHONY: demo demo-down
 demo: $(VENV)/.complete ## Bring up a real cluster, install Bartizan with Helm and tell its story

@@ -3,10 +3,11 @@
 import sys
 import time
 
+from tests.localcluster.api import tool
+
 from demo.scene import Scenes, StoryError
 from demo.stage import NAMESPACE, stage
 from demo.story import tell
-from tests.localcluster.api import tool
 
 GO_ON = """
 That took {seconds:.0f} s (setting the stage: {setting:.0f} s). The cluster is still up; go on by hand:
