@@ -189,6 +189,8 @@ def test_t14_a_deleted_namespace_goes_under_the_charts_rights(
     install(cluster, *values)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
+        # Its deletion may take the operator's Role first; in a listed namespace that is made sure here.
+        cluster.kubectl("--namespace", TEAM, "delete", "rolebindings", "--all")
         cluster.kubectl("delete", "namespace", TEAM, "--timeout=60s")
     assert TEAM not in cluster.kubectl("get", "namespaces", "--output=name")
 
