@@ -1,33 +1,42 @@
-"""One client's connection: the narrow HTTP/1.1 that the guard speaks, every state with a deadline and a cap.
+"""One client's connection: which state follows which, each with a deadline; one request is under way at a time.
 
-llhttp (in httptools) parses; what stands here is what may follow what. One request is under way at a time. Bytes that
-come while it is answered are dropped and end the connection after the answer; a caller that closes, even only its own
-half, is gone.
+Bytes that come while a request is answered are dropped and end the connection after the answer. A caller that closes,
+even only its own half, is gone, and what was under way for it ends at once.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol, cast
 
-import httptools
-
 from bartizan.guard.deadlines import NEVER, Deadlines
+from bartizan.guard.incoming import Incoming
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.reply import Reply, Source
-from bartizan.guard.request import Budget, Field, Head, Request
+from bartizan.guard.request import Budget, Head, Request
 from bartizan.guard.settings import Bounds
 from bartizan.policy.reasons import Reason
 
-MAX_HEADER_BYTES = 16 * 1024
-MAX_HEADER_COUNT = 64
-"""Real clients send some 20 lines and 1 KB."""
 MAX_DROPPED_BYTES = 256 * 1024
 """What a caller may send while nobody reads it, before its connection is cut."""
 LINGER_SECONDS = 2.0
 """How long a refused caller that is still sending may take to read its answer."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time at all: close with a reset."""
 
 Answerer = Callable[[Request, Reply], Coroutine[Any, Any, None]]
+
+
+class State(Enum):
+    IDLE = "between requests"
+    HEAD = "a head is awaited or on its way"
+    BODY = "the head is judged, the body on its way"
+    ANSWERING = "the request is whole, the answer on its way"
+    LINGERING = "answered; what still comes is dropped until the caller has read the answer"
+    CLOSING = "answered; the rest of the answer is on its way, then the end"
 
 
 class Listener(Protocol):
@@ -50,226 +59,187 @@ class Surroundings:
     budget: Budget
     new_id: Callable[[], str]
 
+    def seconds(self) -> dict[State, float]:
+        """Each state's deadline; an answer's own is the upstream's, or the reader's while nobody reads."""
+        return {
+            State.IDLE: self.bounds.idle_seconds,
+            State.HEAD: self.bounds.header_seconds,
+            State.BODY: self.bounds.body_seconds,
+            State.ANSWERING: NEVER,
+            State.LINGERING: LINGER_SECONDS,
+            State.CLOSING: self.bounds.reader_seconds,
+        }
+
 
 class ClientConnection(asyncio.Protocol):
-    """The parser's callbacks collect a request; its answer runs in one task, which ends with the connection."""
+    """The answer of a request runs in one task, which ends with the connection."""
 
-    def __init__(self, listener: Listener, surroundings: Surroundings) -> None:
+    def __init__(self, listener: Listener, around: Surroundings, seconds: dict[State, float]) -> None:
         self._listener = listener
-        self._around = surroundings
+        self._around = around
+        self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
+        self._incoming = Incoming(self._make)
         self._task: asyncio.Task[None] | None = None
-        self._reply: Reply | None = None
-        self.source: Source | None = None
-        self.deadline = NEVER
         self._is_answering = False
-        self._is_lingering = False
+        self._is_paused = False
         self._dropped_bytes = 0
-        self._forget_request()
-
-    def _forget_request(self) -> None:
-        self._request: Request | None = None
-        self._fields: list[Field] = []
-        self._target = b""
-        self._fed_bytes = 0
-        self._is_too_large = False
-        self._has_excess = False
-        self._keeps_alive = False
+        self.source: Source | None = None
+        self.lost_because = Reason.CLIENT_GONE
+        self.deadline = NEVER
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
         self._around.deadlines.watch(self)
+        self._enter(State.HEAD)
         if not self._listener.joined(self):
-            self._keeps_alive = False
-            self._answer(Head(b"", b"", (), fault=_overloaded()))
-            return
-        self._allow(self._around.bounds.header_seconds)
+            self._begin(self._incoming.refused(_overloaded()))
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._around.deadlines.forget(self)
         self._listener.left(self)
-        if self._request is not None:
-            self._request.release()
+        if self._incoming.request is not None:
+            self._incoming.request.release()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_lingering or (self._request is not None and self._request.is_complete):
+        if self._state in (State.ANSWERING, State.LINGERING, State.CLOSING):
             self._drop(len(data))
             return
-        if not self._fed_bytes and not self._fields:
-            self._allow(self._around.bounds.header_seconds)
-        self._fed_bytes += len(data)
+        if self._state is State.IDLE:
+            self._enter(State.HEAD)
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse_wire(_malformed())
+            self._incoming.feed(data)
+        except Refusal as refusal:
+            self._refuse_wire(refusal)
             return
-        self._advance()
+        if self._incoming.request is not None:
+            self._go_on(self._incoming.request)
 
     def pause_writing(self) -> None:
-        self._allow(self._around.bounds.reader_seconds)
+        self._is_paused = True
+        self.deadline = self._loop.time() + self._around.bounds.reader_seconds
         if self.source is not None:
             self.source.pause()
 
     def resume_writing(self) -> None:
-        self.deadline = NEVER
+        self._is_paused = False
+        self._enter(self._state)
         if self.source is not None:
             self.source.resume()
 
-    # The parser's side
+    # From one state to the next
 
-    def on_message_begin(self) -> None:
-        if self._request is not None:
-            self._has_excess = True
+    def _enter(self, state: State) -> None:
+        self._state = state
+        if not self._is_paused:
+            self.deadline = self._loop.time() + self._seconds[state]
 
-    def on_url(self, part: bytes) -> None:
-        if not self._has_excess:
-            self._target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._request is None:
-            self._fields.append((name.lower(), value))
-            self._is_too_large = self._is_too_large or len(self._fields) > MAX_HEADER_COUNT
-        elif not self._has_excess:
-            self._request.fail(_malformed())  # a trailer: nothing may come after what was judged
-
-    def on_headers_complete(self) -> None:
-        if self._has_excess:
-            return
-        size = len(self._target) + sum(len(name) + len(value) for name, value in self._fields)
-        self._is_too_large = self._is_too_large or size > MAX_HEADER_BYTES
-        self._keeps_alive = self._parser.should_keep_alive()
-        fault = None if self._parser.get_http_version() == "1.1" else _malformed()
-        head = Head(self._parser.get_method(), self._target, tuple(self._fields), fault)
-        self._request = self._new_request(head)
-        self._allow(self._around.bounds.body_seconds)
-
-    def on_body(self, piece: bytes) -> None:
-        if self._request is not None and not self._has_excess:
-            self._request.add(piece)
-
-    def on_message_complete(self) -> None:
-        if self._request is not None and not self._has_excess:
-            self._request.complete()
-            self.deadline = NEVER
-
-    # What may follow what
-
-    def _advance(self) -> None:
-        if self._is_too_large or (self._request is None and self._fed_bytes > MAX_HEADER_BYTES):
-            self._refuse_wire(Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large."))
-        elif self._request is not None and not self._is_answering:
-            self._begin(self._request)
+    def _go_on(self, request: Request) -> None:
+        if request.is_complete:
+            self._enter(State.ANSWERING)
+        elif self._state is State.HEAD:
+            self._enter(State.BODY)
+        if not self._is_answering:
+            self._begin(request)
 
     def _refuse_wire(self, refusal: Refusal) -> None:
         """Refuse what is not the HTTP that the guard speaks, whether or not its answer is being prepared."""
-        self._keeps_alive = False
-        if self._is_answering and self._request is not None:
-            self._request.fail(refusal)
+        self._incoming.keeps_alive = False
+        if self._is_answering and self._incoming.request is not None:
+            self._incoming.request.fail(refusal)
             return
-        method = self._request.head.method if self._request is not None else b""
-        self._answer(Head(method, self._target[:MAX_HEADER_BYTES], (), fault=refusal))
-
-    def _answer(self, head: Head) -> None:
-        self._request = self._new_request(head)
-        self._begin(self._request)
-
-    def _new_request(self, head: Head) -> Request:
-        return Request(head, self._around.new_id(), self._around.budget, asked=self._continue)
+        self._begin(self._incoming.refused(refusal))
 
     def _begin(self, request: Request) -> None:
         self._is_answering = True
-        self._reply = Reply(self, request.id, has_body=request.head.method != b"HEAD")
-        self._task = self._loop.create_task(self._around.answer(request, self._reply))
+        reply = Reply(self, request.id, has_body=request.head.method != b"HEAD")
+        self._task = self._loop.create_task(self._around.answer(request, reply))
         self._task.add_done_callback(self._ended)
-
-    def _continue(self) -> None:
-        """Somebody waits for the body: tell a caller that asked before sending it."""
-        if self._request is not None and self._request.head.values(b"expect") == [b"100-continue"]:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
             self._transport.abort()
 
+    def _make(self, head: Head) -> Request:
+        return Request(head, self._around.new_id(), self._around.budget, asked=self._ask_for_body)
+
+    def _ask_for_body(self) -> None:
+        """Somebody waits for the body: tell a caller that asked before sending it."""
+        request = self._incoming.request
+        if request is not None and request.head.values(b"expect") == [b"100-continue"]:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _drop(self, size: int) -> None:
-        self._has_excess = True
+        self._incoming.has_excess = True
         self._dropped_bytes += size
         if self._dropped_bytes > MAX_DROPPED_BYTES:
             self._transport.abort()
 
-    def _allow(self, seconds: float) -> None:
-        self.deadline = self._loop.time() + seconds
-
     # The deadlines' and the listener's side
 
     def expire(self) -> None:
-        """A deadline has passed: a request that is not whole is told so, everything else is cut."""
-        has_begun = bool(self._fed_bytes) and not self._is_lingering
-        if has_begun and (self._request is None or not self._request.is_complete) and not self._has_written():
+        """A deadline has passed: a request that is not whole is told so, everything else ends."""
+        if self._state is State.BODY or (self._state is State.HEAD and self._incoming.has_begun):
+            self._enter(State.CLOSING)
             self._refuse_wire(Refusal(Reason.REQUEST_TIMEOUT, "The request did not arrive in time; send it again."))
-            self._allow(self._around.bounds.reader_seconds)
-            return
-        self._transport.abort()
-
-    def _has_written(self) -> bool:
-        return self._reply is not None and self._reply.has_started
+        elif self._state in (State.IDLE, State.HEAD) and not self._is_paused:
+            self._transport.close()
+        else:
+            self.abort(Reason.CLIENT_TOO_SLOW)
 
     @property
     def is_idle(self) -> bool:
-        return self._request is None
+        return self._state is State.IDLE or (self._state is State.HEAD and not self._incoming.has_begun)
 
     def close(self) -> None:
         self._transport.close()
 
-    def abort(self) -> None:
+    def abort(self, reason: Reason) -> None:
+        """Drop everything, also what the kernel still holds for a caller that does not read."""
+        self.lost_because = reason
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._transport.abort()
 
     # The reply's side
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def will_close(self) -> bool:
-        is_whole = self._request is not None and self._request.is_complete
-        return self._has_excess or self._listener.is_draining or not (self._keeps_alive and is_whole)
+        incoming = self._incoming
+        return not (incoming.keeps_alive and incoming.is_whole) or incoming.has_excess or self._listener.is_draining
 
     def finish(self) -> None:
         """The answer is out: make room for the next request, or close in a way that lets the caller read it."""
-        is_whole = self._request is not None and self._request.is_complete
         must_close = self.will_close()
-        if self._request is not None:
-            self._request.release()
         self.source = None
         self._is_answering = False
+        if self._incoming.request is not None:
+            self._incoming.request.release()
         if not must_close:
-            self._forget_request()
-            self._allow(self._around.bounds.idle_seconds)
-        elif is_whole and not self._has_excess:
-            self._allow(self._around.bounds.reader_seconds)
+            self._incoming.renew()
+            self._enter(State.IDLE)
+        elif self._incoming.is_whole and not self._incoming.has_excess:
+            self._enter(State.CLOSING)
             self._transport.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
         """Close our half and read on for a while: a reset on unread bytes would take the answer from the caller."""
-        self._is_lingering = True
-        self._allow(LINGER_SECONDS)
-        if self._transport.can_write_eof() and not self._transport.is_closing():
+        self._enter(State.LINGERING)
+        if not self._transport.is_closing():
             self._transport.write_eof()
 
     def cut(self) -> None:
         self.source = None
-        self._allow(self._around.bounds.reader_seconds)
+        self._enter(State.CLOSING)
         self._transport.close()
-
-
-def _malformed() -> Refusal:
-    return Refusal(Reason.REQUEST_MALFORMED, "The request is not plain HTTP/1.1 as this endpoint reads it.")
 
 
 def _overloaded() -> Refusal:

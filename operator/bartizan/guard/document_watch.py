@@ -56,13 +56,17 @@ class DocumentWatch:
             fingerprint = _fingerprint(self._file)
             if fingerprint == self._seen:
                 return
-            text = self._file.read_bytes() if fingerprint[3] <= 2 * documents.MAX_BYTES else b""
+            text = self._read_bounded()
         except OSError as error:
             self._refuse(DocumentError(Reason.DOCUMENT_ABSENT, f"the document cannot be opened: {error.strerror}"))
             self._seen = None
             return
         self._seen = fingerprint
         self._read(text)
+
+    def _read_bounded(self) -> bytes:
+        with self._file.open("rb") as file:
+            return file.read(documents.MAX_BYTES + 1)  # one byte too many is refused as too large
 
     def _read(self, text: bytes) -> None:
         try:

@@ -30,13 +30,17 @@ class Enforcement:
 
 def prepare(document: GuardDocument, text: bytes) -> Enforcement:
     """Raises DocumentError where the document asks for what this guard does not know."""
-    profile = PROFILES.get(document.protocol)
-    if profile is None:
-        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document's protocol {document.protocol!r} is not known")
+    try:
+        return _prepare(document, text)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DocumentError(Reason.DOCUMENT_MALFORMED, f"the document cannot be used: {error!r}") from error
+
+
+def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     return Enforcement(
         document=document,
         hash=documents.hash_of(text.strip().decode("ascii")),
-        profile=profile,
+        profile=PROFILES[document.protocol],
         keys={key.id.encode("ascii"): key for key in document.keys},
         paces=tuple(
             limits.share(window.limit, window.window_seconds, replicas=document.replicas)

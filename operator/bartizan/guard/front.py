@@ -31,6 +31,8 @@ def _judge_framing(head: Head) -> None:
         raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header.")
     if head.values(b"upgrade"):
         raise Refusal(Reason.REQUEST_MALFORMED, "This endpoint speaks HTTP/1.1 only and upgrades to nothing.")
+    if [coding.lower() for coding in head.values(b"transfer-encoding")] not in ([], [b"chunked"]):
+        raise Refusal(Reason.REQUEST_MALFORMED, "The only Transfer-Encoding that is read is chunked.")
     if head.values(b"expect") not in ([], [b"100-continue"]):
         raise Refusal(Reason.REQUEST_MALFORMED, "The only Expect that is met is 100-continue.")
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 
 from bartizan.guard.connection import ClientConnection, Surroundings
+from bartizan.policy.reasons import Reason
 
 BACKLOG = 1024
 SETTLE_SECONDS = 0.05
@@ -34,12 +35,15 @@ class Listener:
 
     async def open(self, sock: socket.socket, surroundings: Surroundings) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: ClientConnection(self, surroundings), sock=sock)
+        seconds = surroundings.seconds()
+        self._server = await loop.create_server(lambda: ClientConnection(self, surroundings, seconds), sock=sock)
 
     def joined(self, connection: ClientConnection) -> bool:
-        """Whether there is room for it."""
+        """Whether there is room for it; beyond twice the room there is not even an answer."""
         self._connections.add(connection)
         self._counted(len(self._connections))
+        if len(self._connections) > 2 * self._most:
+            connection.abort(Reason.OVERLOADED)
         return len(self._connections) <= self._most
 
     def left(self, connection: ClientConnection) -> None:
@@ -59,5 +63,5 @@ class Listener:
             await asyncio.sleep(SETTLE_SECONDS)
         left = list(self._connections)
         for connection in left:
-            connection.abort()
+            connection.abort(Reason.DRAINING)
         return len(left)

@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 
@@ -77,17 +79,29 @@ async def _serve(chosen: Settings) -> int:
         return 1
     parts.gate.documents.look()
     ended = _signalled()
-    background = [asyncio.create_task(parts.gate.documents.run()), asyncio.create_task(parts.deadlines.run())]
+    background = [_watch(parts.gate.documents.run(), ended), _watch(parts.deadlines.run(), ended)]
     ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
     log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
     await ended.wait()
     log.info("guard draining", requests=parts.gate.slots.taken)
     cut = await parts.listener.drain(chosen.drain_seconds)
-    for task in background:
-        task.cancel()
     parts.gate.upstream.close()
     log.info("guard ended", cut=cut)
-    return 0
+    return 1 if any(task.done() for task in background) else 0
+
+
+def _watch(work: Coroutine[Any, Any, None], ended: asyncio.Event) -> asyncio.Task[None]:
+    """Work that never ends by itself; if a fault ends it, the guard ends, too, and is started anew."""
+
+    def finished(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.fault("background work failed", error)
+            ended.set()
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(finished)
+    return task
 
 
 def _signalled() -> asyncio.Event:

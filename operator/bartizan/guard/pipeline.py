@@ -52,7 +52,7 @@ class Pipeline:
             reason = refused.reason
             self._refuse(visit, reply, refused)
         except asyncio.CancelledError:
-            reason = Reason.CLIENT_GONE
+            reason = reply.lost_because
             raise
         except Exception as error:  # noqa: BLE001 -- the one place that fails closed
             reason = Reason.INTERNAL_FAULT
@@ -68,13 +68,13 @@ class Pipeline:
         raw = await request.body()
         if self._gate.documents.current is not enforcement:
             enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
-        self._gate.rates.take(visit.client or "", enforcement.paces, time.monotonic_ns())
+        # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
+        self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
         if route.has_body:
             self._judge_body(visit, raw, route, enforcement)
+        del raw
         # Standing (tier, suspension, capabilities) is judged here once there are tiers.
-        with self._gate.slots.lease(
-            visit.client or "", of_client=enforcement.slots_per_client, in_all=enforcement.slots
-        ):
+        with self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots):
             # Inspection of every string leaf of the request stands here, of the answer's spans in the Relay.
             self._decide(visit)
             await self._forward(visit, route, enforcement, reply)
@@ -82,8 +82,8 @@ class Pipeline:
     def _judge_front(self, visit: Visit, request: Request) -> Route:
         current = self._gate.documents.current
         profile = current.profile if current else DEFAULT_PROFILE
+        visit.route = profile.route_name(request.head.path)
         route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
-        visit.route = route.name
         if self._gate.is_draining():
             raise refusal.unavailable(Reason.DRAINING)
         return route
@@ -93,14 +93,14 @@ class Pipeline:
         if current is None:
             raise refusal.unavailable(Reason.DOCUMENT_ABSENT)
         visit.enforcement = current
-        visit.client = visit.key_id = None
+        visit.client, visit.key_id = "", None
         key = identity.judge(visit.head, current.keys)
         visit.client, visit.key_id = key.client, key.id
         return current
 
     def _judge_body(self, visit: Visit, raw: bytes, route: Route, enforcement: Enforcement) -> None:
         judged = body.judge(raw, route, enforcement.document.model)
-        visit.canonical, visit.wants_stream = judged.canonical, judged.wants_stream
+        visit.keep_body(judged.canonical, wants_stream=judged.wants_stream)
 
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True
@@ -111,7 +111,7 @@ class Pipeline:
             raise refusal.unavailable(Reason.AUDIT_UNAVAILABLE) from error
 
     async def _forward(self, visit: Visit, route: Route, enforcement: Enforcement, reply: Reply) -> None:
-        if visit.canonical is None:
+        if not route.has_body:
             listed = enforcement.profile.model_list(enforcement.document.model)
             reply.whole(200, [(b"Content-Type", b"application/json")], listed)
             return
@@ -120,7 +120,7 @@ class Pipeline:
             visit.first_byte = self._gate.clock()
 
         relay = Relay(reply, wants_stream=visit.wants_stream, first_byte=first_byte)
-        await self._gate.upstream.forward(route.path, visit.canonical, relay)
+        await self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:
         """Say no in the profile's words, or, where the answer has begun, end it visibly unfinished."""
@@ -151,7 +151,7 @@ class Pipeline:
     def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
         return {
             "request": visit.request_id,
-            "client": visit.client,
+            "client": visit.client or None,
             "reason": reason,
             "status": reply.status or None,
             "answerBytes": reply.body_bytes,

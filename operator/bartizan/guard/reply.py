@@ -3,6 +3,8 @@
 from http import HTTPStatus
 from typing import Protocol
 
+from bartizan.policy.reasons import Reason
+
 Headers = list[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -20,6 +22,7 @@ class Wire(Protocol):
     """The connection under a reply."""
 
     source: Source | None
+    lost_because: Reason
 
     def write(self, data: bytes) -> None: ...
 
@@ -76,6 +79,11 @@ class Reply:
         if not self._is_over:
             self._is_over = True
             self._wire.cut()
+
+    @property
+    def lost_because(self) -> Reason:
+        """Why the connection went away, once it has."""
+        return self._wire.lost_because
 
     def take_from(self, source: Source) -> None:
         self._wire.source = source

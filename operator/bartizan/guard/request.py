@@ -61,14 +61,16 @@ class Request:
         return self._is_complete
 
     async def body(self) -> bytes:
-        """The whole body; raises the Refusal for which it will never be whole."""
+        """The whole body, once; raises the Refusal for which it will never be whole."""
         if not self._is_complete and self._failure is None:
             self._waiter = asyncio.get_running_loop().create_future()
             self._asked()
             await self._waiter
         if self._failure is not None:
             raise self._failure
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self.release()
+        return whole
 
     def add(self, piece: bytes) -> None:
         """Keep one piece, within the bounds; beyond them the request fails and what was kept is let go."""
@@ -95,7 +97,7 @@ class Request:
             self._wake()
 
     def release(self) -> None:
-        """Give the body's bytes back to the budget; safe to call again."""
+        """Let go of the body and give its bytes back to the budget; safe to call again."""
         self._budget.give_back(self._size)
         self._size = 0
         self._pieces.clear()

@@ -33,7 +33,9 @@ class Upstream:
         connection = self._take_idle() or await self._open()
         self._deadlines.watch(connection)
         try:
-            await connection.exchange(_frame(path, body), receiver)
+            answered = connection.send(_frame(path, body), receiver)
+            del body  # a long answer must not hold on to what was asked
+            await answered
         finally:
             self._deadlines.forget(connection)
             self._keep_or_close(connection)

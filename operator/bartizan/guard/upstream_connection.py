@@ -57,8 +57,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     # The pool's side
 
-    async def exchange(self, request: bytes, receiver: Receiver) -> None:
-        """Send the request and hand the whole answer to `receiver`; raises Refusal when it does not come whole."""
+    def send(self, request: bytes, receiver: Receiver) -> asyncio.Future[None]:
+        """Send the request and hand the answer to `receiver`; the result is a Refusal when it does not come whole."""
         self._done = self._loop.create_future()
         self._receiver = receiver
         self._parser = httptools.HttpResponseParser(self)
@@ -72,7 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         receiver.begin(self)
         self._transport.write(request)
         self.deadline = self._loop.time() + self._answer_seconds
-        await self._done
+        return self._done
 
     def is_fit(self, now: float, most_idle_seconds: float) -> bool:
         """Whether it may carry another request: not closed, nothing unasked on it, not idle for long."""

@@ -9,7 +9,6 @@ from bartizan.guard.request import Head
 from bartizan.policy.keys import KEY_PREFIX
 
 MAX_SHOWN_PATH = 128
-UNKNOWN_ROUTE = "none"
 
 
 @dataclass(slots=True)
@@ -20,28 +19,41 @@ class Visit:
     head: Head
     began: float
     enforcement: Enforcement | None = None
-    route: str = UNKNOWN_ROUTE
-    client: str | None = None
+    route: str = ""
+    client: str = ""
     key_id: str | None = None
-    canonical: bytes | None = None
+    body_bytes: int | None = None
+    body_sha256: str | None = None
     wants_stream: bool = False
     is_let_through: bool = False
     first_byte: float | None = None
+    _canonical: bytes = b""
+
+    def keep_body(self, canonical: bytes, *, wants_stream: bool) -> None:
+        self._canonical = canonical
+        self.body_bytes = len(canonical)
+        self.body_sha256 = hashlib.sha256(canonical).hexdigest()
+        self.wants_stream = wants_stream
+
+    def hand_over_body(self) -> bytes:
+        """The body, once: a long answer must not hold on to what was asked."""
+        canonical, self._canonical = self._canonical, b""
+        return canonical
 
     def described(self) -> dict[str, Value]:
         """The fields of a decision line."""
         enforcement = self.enforcement
         return {
             "request": self.request_id,
-            "client": self.client,
+            "client": self.client or None,
             "key": self.key_id,
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),
-            "route": self.route,
+            "route": self.route or None,
             "model": enforcement.document.model if enforcement and self.is_let_through else None,
             "stream": self.wants_stream,
-            "bodyBytes": None if self.canonical is None else len(self.canonical),
-            "bodySha256": None if self.canonical is None else hashlib.sha256(self.canonical).hexdigest(),
+            "bodyBytes": self.body_bytes,
+            "bodySha256": self.body_sha256,
             "documentVersion": enforcement.document.version if enforcement else None,
         }
 

@@ -10,6 +10,7 @@ class Reason(StrEnum):
     ALLOWED = "Allowed"
     COMPLETED = "Completed"
     CLIENT_GONE = "ClientGone"
+    CLIENT_TOO_SLOW = "ClientTooSlow"
     PATH_NOT_ALLOWED = "PathNotAllowed"
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     REQUEST_MALFORMED = "RequestMalformed"
@@ -79,6 +80,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.ALLOWED: "The request passed every stage and went to the model.",
     Reason.COMPLETED: "The model's answer reached the caller whole.",
     Reason.CLIENT_GONE: "The caller left before the answer's end; the request to the model was cancelled.",
+    Reason.CLIENT_TOO_SLOW: "The caller left a full buffer of the answer unread for too long; the answer was cut.",
     Reason.PATH_NOT_ALLOWED: "The path is not one of the protocol's; paths are matched exactly.",
     Reason.METHOD_NOT_ALLOWED: "The path takes another method.",
     Reason.REQUEST_MALFORMED: "The request is not the narrow HTTP/1.1 that the guard speaks.",

@@ -27,3 +27,8 @@ class Profile:
     routes: Mapping[bytes, Route]
     model_list: Callable[[str], bytes]
     refusal_body: Callable[[Refusal], bytes]
+
+    def route_name(self, path: bytes) -> str:
+        """A label for audit and metrics, empty for a path that is none of ours."""
+        route = self.routes.get(path)
+        return route.name if route else ""

@@ -1,0 +1,99 @@
+"""Reads one request after another from a connection's bytes, within caps; llhttp (in httptools) does the parsing.
+
+Bytes behind a whole request are excess: they are looked at no further, and the connection ends with the answer.
+"""
+
+from collections.abc import Callable
+
+import httptools
+
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.request import Field, Head, Request
+from bartizan.policy.reasons import Reason
+
+MAX_HEADER_BYTES = 16 * 1024
+MAX_HEADER_COUNT = 64
+"""Real clients send some 20 lines and 1 KB."""
+
+
+class Incoming:
+    """`request` is there once its head is whole; `is_whole` once its body is."""
+
+    def __init__(self, make: Callable[[Head], Request]) -> None:
+        self._make = make
+        self._parser = httptools.HttpRequestParser(self)
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget the request before: the next one begins."""
+        self.request: Request | None = None
+        self.has_excess = False
+        self.keeps_alive = False
+        self._fields: list[Field] = []
+        self._target = b""
+        self._fed_bytes = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.request is not None and self.request.is_complete
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._fed_bytes)
+
+    def feed(self, data: bytes) -> None:
+        """Raises Refusal where the bytes are not the HTTP that the guard speaks; nothing may be fed after that."""
+        self._fed_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise malformed() from error
+        is_endless = self.request is None and self._fed_bytes > MAX_HEADER_BYTES
+        if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes() > MAX_HEADER_BYTES:
+            raise Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large.")
+
+    def refused(self, refusal: Refusal) -> Request:
+        """A request in place of the one that came, with whatever is known of it, to be answered with the refusal."""
+        if self.request is not None:
+            self.request.release()
+        method = self.request.head.method if self.request is not None else b""
+        self.keeps_alive = False
+        self.request = self._make(Head(method, self._target[:MAX_HEADER_BYTES], (), fault=refusal))
+        return self.request
+
+    def _header_bytes(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) for name, value in self._fields)
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        self.has_excess = self.request is not None
+
+    def on_url(self, part: bytes) -> None:
+        if not self.has_excess:
+            self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.request is None:
+            self._fields.append((name.lower(), value))
+        elif not self.has_excess:
+            self.request.fail(malformed())  # a trailer: nothing may come after what was judged
+
+    def on_headers_complete(self) -> None:
+        if self.has_excess:
+            return
+        self.keeps_alive = self._parser.should_keep_alive()
+        fault = None if self._parser.get_http_version() == "1.1" else malformed()
+        self.request = self._make(Head(self._parser.get_method(), self._target, tuple(self._fields), fault))
+
+    def on_body(self, piece: bytes) -> None:
+        if self.request is not None and not self.has_excess:
+            self.request.add(piece)
+
+    def on_message_complete(self) -> None:
+        if self.request is not None and not self.has_excess:
+            self.request.complete()
+
+
+def malformed() -> Refusal:
+    return Refusal(Reason.REQUEST_MALFORMED, "The request is not plain HTTP/1.1 as this endpoint reads it.")
