@@ -17,7 +17,7 @@ _KERNEL_SETTINGS = {
 }
 """What a kubelet sets in the kernel of the whole machine. Here it finds files that say so already."""
 
-_COVERED = ("/var/lib/kubelet", "/var/lib/cni", "/var/log")
+_OWN = ("/var/lib/kubelet", "/var/lib/cni", "/var/log")
 """Where the kubelet and the CNI library write whatever their configuration says."""
 
 _NETWORK_SETTINGS = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0"}
@@ -27,8 +27,9 @@ def main(data: Path, ready: Path) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     _mount("--make-rshared", "/")  # kubelet and containerd pass mounts on, but only among themselves
     _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    for directory in _COVERED:
-        _cover(data, Path(directory))
+    _layer(Path("/var/lib"))
+    for directory in _OWN:
+        _put_own(data, Path(directory))
     _pretend_kernel_settings(data / "kernel")
     for setting, value in _NETWORK_SETTINGS.items():
         Path("/proc/sys", setting).write_text(value)
@@ -37,14 +38,26 @@ def main(data: Path, ready: Path) -> None:
     _collect()
 
 
-def _cover(data: Path, directory: Path) -> None:
-    """Show a directory of the cluster's own in the place of the machine's."""
-    if not directory.exists():
-        with (data / "made-directories").open("a") as made:
-            made.write(f"{directory}\n")
-        directory.mkdir()
+def _layer(directory: Path) -> None:
+    """Show what the directory holds, but let new entries show in these namespaces only."""
+    original = Path("/run/bartizan/original")
+    original.mkdir(parents=True)
+    _mount("--rbind", str(directory), str(original))
+    _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(directory))
+    for entry in original.iterdir():
+        shown = directory / entry.name
+        if entry.is_symlink():
+            shown.symlink_to(entry.readlink())
+            continue
+        shown.mkdir() if entry.is_dir() else shown.touch()
+        _mount("--rbind", str(entry), str(shown))
+
+
+def _put_own(data: Path, directory: Path) -> None:
+    """Put a directory of the cluster's own in the place of the machine's."""
     own = data / directory.relative_to("/")
     own.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True)
     _mount("--bind", str(own), str(directory))
 
 

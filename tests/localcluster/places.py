@@ -6,8 +6,6 @@ from pathlib import Path
 
 MODULE_DIRECTORY = Path(__file__).resolve().parent
 REPOSITORY = MODULE_DIRECTORY.parents[1]
-NODE_LOCK = Path("/run/lock/bartizan-node.lock")
-"""Held by the one node of the machine for as long as it lives."""
 
 
 def cache() -> Path:
@@ -24,6 +22,11 @@ def binaries() -> Path:
 def clusters() -> Path:
     chosen = os.environ.get("BARTIZAN_STATE")
     return Path(chosen).expanduser().absolute() if chosen else cache() / "clusters"
+
+
+def node_lock() -> Path:
+    """Held by the one node of the machine for as long as it lives; nodes with other locks may live beside it."""
+    return Path(os.environ.get("BARTIZAN_NODE_LOCK") or "/run/lock/bartizan-node.lock")
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ def _log(record: Record) -> str:
 
 def _hold_machine(record: Record) -> int:
     """The machine's one place for a node; the keeper inherits it, so it is free again when the keeper dies."""
-    held = locks.try_hold(places.NODE_LOCK)
+    held = locks.try_hold(places.node_lock())
     if held is None:
         raise Complaint(_taken())
     os.ftruncate(held, 0)
-    os.pwrite(held, json.dumps({"name": record.name, "directory": str(record.places.directory)}).encode(), 0)
+    os.pwrite(held, json.dumps({"directory": str(record.places.directory)}).encode(), 0)
     return held
 
 
@@ -98,19 +98,20 @@ def await_place() -> None:
 
 
 def _is_place_free() -> bool:
-    held = locks.try_hold(places.NODE_LOCK)
+    held = locks.try_hold(places.node_lock())
     if held is not None:
         os.close(held)
     return held is not None
 
 
 def _taken() -> str:
-    holder = {"name": "?", "directory": "?"}
-    with suppress(OSError, ValueError):
-        holder = json.loads(places.NODE_LOCK.read_text())
+    directory = places.clusters() / "?"
+    with suppress(OSError, ValueError, KeyError):
+        directory = Path(json.loads(places.node_lock().read_text())["directory"])
+    state = "" if directory.parent == places.clusters() else f"BARTIZAN_STATE={directory.parent} "
     return (
-        f"one node at a time fits a machine, and {holder['name']!r} ({holder['directory']}) holds the place; "
-        f"take it down with: python -m tests.localcluster down --name {holder['name']}"
+        f"one node at a time fits a machine, and {directory.name!r} ({directory}) holds the place; "
+        f"take it down with: {state}python -m tests.localcluster down --name {directory.name}"
     )
 
 
@@ -131,11 +132,6 @@ def succeeds(record: Record, *command: str) -> bool:
 
 
 def remove_traces(cluster: str) -> None:
-    """What outlives the namespaces: the host's end of the link, control groups, a mount point."""
+    """What outlives the namespaces: the host's end of the link, control groups."""
     network.remove_link(cluster)
     remains.remove_control_groups(group(cluster))
-    made = places.of(cluster).data / "made-directories"
-    if made.exists():
-        for directory in reversed(made.read_text().splitlines()):
-            with suppress(OSError):  # something else moved in meanwhile
-                Path(directory).rmdir()
