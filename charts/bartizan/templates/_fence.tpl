@@ -83,6 +83,7 @@ An allow-list of volumes: a projected one without tokens, and the kinds that bri
 && !{{ . }}.spec.template.spec.?hostPID.orValue(false)
 && !{{ . }}.spec.template.spec.?hostIPC.orValue(false)
 && {{ . }}.spec.template.spec.?nodeName.orValue('') == ''
+&& !{{ . }}.spec.template.spec.?securityContext.windowsOptions.hostProcess.orValue(false)
 && {{ . }}.spec.template.spec.?volumes.orValue([]).all(volume,
 has(volume.emptyDir) || has(volume.configMap) || has(volume.secret) || has(volume.persistentVolumeClaim)
 || has(volume.downwardAPI) || has(volume.ephemeral)
@@ -90,6 +91,7 @@ has(volume.emptyDir) || has(volume.configMap) || has(volume.secret) || has(volum
 has(source.configMap) || has(source.secret) || has(source.downwardAPI))))
 && ({{ . }}.spec.template.spec.containers + {{ . }}.spec.template.spec.?initContainers.orValue([])).all(container,
 !container.?securityContext.privileged.orValue(false)
+&& !container.?securityContext.windowsOptions.hostProcess.orValue(false)
 && container.?securityContext.procMount.orValue('Default') == 'Default'
 && container.?securityContext.capabilities.add.orValue([]).all(capability, capability in variables.harmlessCapabilities)
 && container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
@@ -107,10 +109,7 @@ has(source.configMap) || has(source.secret) || has(source.downwardAPI))))
 && {{ . }}.?automountServiceAccountToken.orValue(true) == false
 {{- end }}
 
-{{/*
-CEL: what a model's container may add to its capabilities: those that Pod Security's baseline allows, and IPC_LOCK, which
-RDMA and pinned GPU memory need. The template's allow-list is the same or narrower.
-*/}}
+{{/* CEL: what a model's container may add to its capabilities: the template's allow-list. */}}
 {{- define "bartizan.fenceHarmlessCapabilities" -}}
-['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'IPC_LOCK', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP', 'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT']
+['NET_BIND_SERVICE', 'AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'IPC_LOCK', 'KILL', 'SETGID', 'SETUID']
 {{- end }}

@@ -9,6 +9,10 @@ import pytest
 import yaml
 from tests.unit.chart.rendering import Manifest, find, render
 
+from bartizan.policy.shapes import Refused
+from bartizan.policy.template.security import CAPABILITIES
+from bartizan.policy.template.volumes import SOURCES
+
 TABLE: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "rights.yaml").read_text())
 CONTROLLER = Path(__file__).parents[3] / "operator" / "bartizan" / "controller"
 SOURCE = "\n".join(path.read_text() for path in sorted(CONTROLLER.rglob("*.py")))
@@ -129,3 +133,11 @@ def test_the_fence_fails_closed_and_binds_the_operators_account_alone() -> None:
         account = "system:serviceaccount:bartizan-system:bartizan-operator"
         assert condition["expression"] == f"request.userInfo.username == '{account}'"
         assert all(rule.get("messageExpression") for rule in policy["spec"]["validations"])
+
+
+def test_the_fence_lets_through_what_the_template_may_ask_for_and_no_more() -> None:
+    policy = find(render(), "ValidatingAdmissionPolicy", "bartizan-operator-fence-deployments")
+    variables = {item["name"]: item["expression"] for item in policy["spec"]["variables"]}
+    assert set(re.findall(r"'(\w+)'", variables["harmlessCapabilities"])) == set(CAPABILITIES)
+    allowed = {name for name, judge in SOURCES.items() if not isinstance(judge, Refused)}
+    assert set(re.findall(r"has\(volume\.(\w+)\)", variables["isSafe"])) == allowed
