@@ -18,9 +18,9 @@ PLAYERS = (
 def enter(stage: Stage) -> None:
     """Applies the players and waits until they can act."""
     for namespace in (NAMESPACE, STRANGERS, MONITORING):
-        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_scripts(namespace)))
+        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(scripts(namespace)))
     for name, namespace, secret in PLAYERS:
-        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_pod(stage, name, namespace, secret=secret)))
+        stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod(stage, name, namespace, secret=secret)))
     for name, namespace, _ in PLAYERS:
         stage.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
 
@@ -31,16 +31,19 @@ def leave(stage: Stage) -> None:
         stage.kubectl("delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
 
 
-def _scripts(namespace: str) -> dict[str, Any]:
+def scripts(namespace: str, *folders: Path) -> dict[str, Any]:
+    """A ConfigMap with what players can do; `folders` hold more of it."""
+    files = [path for folder in (SCRIPTS, *folders) for path in sorted(folder.glob("*.py"))]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "players", "namespace": namespace},
-        "data": {path.name: path.read_text() for path in sorted(SCRIPTS.glob("*.py"))},
+        "data": {path.name: path.read_text() for path in files},
     }
 
 
-def _pod(stage: Stage, name: str, namespace: str, *, secret: str | None) -> dict[str, Any]:
+def pod(stage: Stage, name: str, namespace: str, *, secret: str | None = None) -> dict[str, Any]:
+    """A pod that waits to be told what to do; `secret` becomes its environment."""
     container = {
         "name": "client",
         "image": stage.images.model,

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Stage:
 
     cluster: Cluster
     images: Images
+    managed: tuple[str, ...] = (NAMESPACE,)
+    """The namespaces that may hold endpoints."""
 
     def environment(self) -> dict[str, str]:
         """For commands that the user could type: kubectl and helm on the path, the cluster as the current one."""
@@ -57,10 +60,16 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """The demo's cluster, which stays up, with the operator on it."""
     with _cluster() as cluster:
-        built = _images(cluster)
-        ready = Stage(cluster, built)
-        _install(ready)
-        yield ready
+        yield set_up(cluster)
+
+
+def set_up(cluster: Cluster, *more_namespaces: str) -> Stage:
+    """Images and operator on a cluster that is up; `more_namespaces` may hold endpoints, too."""
+    ready = Stage(cluster, _images(cluster), (NAMESPACE, *more_namespaces))
+    for namespace in (*ready.managed, STRANGERS, MONITORING):
+        ensure_namespace(ready, namespace)
+    install(ready)
+    return ready
 
 
 @contextmanager
@@ -77,7 +86,8 @@ def _images(cluster: Cluster) -> Images:
     """Builds and loads what is not there yet; on one's own cluster the images come from where it can pull them."""
     if not cluster.is_ours:
         return Images(_given("BARTIZAN_IMAGE"), _given("BARTIZAN_DEMO_MODEL_IMAGE"))
-    built = subprocess.run([ROOT / "images/build"], stdout=subprocess.PIPE, text=True, check=True)
+    build = [sys.executable, str(ROOT / "images/build")]
+    built = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True)
     lines = [line.split() for line in built.stdout.splitlines()]
     present = cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names}")
     for name, archive, *_ in lines:
@@ -102,15 +112,15 @@ def _given(variable: str) -> str:
     return image
 
 
-def _install(ready: Stage) -> None:
-    for namespace in (NAMESPACE, STRANGERS, MONITORING):
-        _ensure_namespace(ready, namespace)
+def install(ready: Stage, **changes: str) -> None:
+    """Installs the operator or upgrades it, with these values beside the stage's own (`a__b` stands for `a.b`)."""
     repository, _, tag = ready.images.bartizan.rpartition(":")
     values = {
-        "namespaces": f"{{{NAMESPACE}}}",
+        "namespaces": f"{{{','.join(ready.managed)}}}",
         "image.repository": repository,
         "image.tag": tag,
         "monitoring.namespace": MONITORING,
+        **{name.replace("__", "."): value for name, value in changes.items()},
     }
     settings = [argument for name, value in values.items() for argument in ("--set", f"{name}={value}")]
     command = ["helm", "upgrade", "--install", "bartizan", "charts/bartizan", "-n", SYSTEM, "--create-namespace"]
@@ -124,6 +134,6 @@ def _install(ready: Stage) -> None:
         )
 
 
-def _ensure_namespace(ready: Stage, namespace: str) -> None:
+def ensure_namespace(ready: Stage, namespace: str) -> None:
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     ready.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))

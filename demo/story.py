@@ -96,7 +96,7 @@ def attack(scenes: Scenes) -> None:
 def rotate(scenes: Scenes) -> None:
     scenes.title("keyEpoch raised: the old key is dead")
     old = _key(scenes)
-    clients = '[{"name": "chat-ui", "keyEpoch": 2}, {"name": "batch"}]'
+    clients = f'[{{"name": "chat-ui", "keyEpoch": {_epoch(scenes) + 1}}}, {{"name": "batch"}}]'
     scenes.run(f"""kubectl patch mdep demo {NS} --type=merge -p '{{"spec": {{"access": {{"clients": {clients}}}}}}}'""")
 
     def is_dead() -> bool:
