@@ -4,6 +4,7 @@ Paths are written with `*` for a list's items; source: the defaulting functions 
 (pkg/apis/*/v1/defaults.go) and the allocators of the Service registry.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,9 @@ def _pod_template() -> dict[str, Any]:
         "spec.volumes.*.projected.defaultMode": 0o644,
         "spec.volumes.*.downwardAPI.defaultMode": 0o644,
         "spec.volumes.*.downwardAPI.items.*.fieldRef.apiVersion": "v1",
+        "spec.volumes.*.downwardAPI.items.*.resourceFieldRef.divisor": "0",
         "spec.volumes.*.projected.sources.*.downwardAPI.items.*.fieldRef.apiVersion": "v1",
+        "spec.volumes.*.projected.sources.*.downwardAPI.items.*.resourceFieldRef.divisor": "0",
         "spec.volumes.*.ephemeral.volumeClaimTemplate.metadata.creationTimestamp": None,
         "spec.volumes.*.ephemeral.volumeClaimTemplate.spec.volumeMode": "Filesystem",
         "spec.topologySpreadConstraints.*.nodeAffinityPolicy": "Honor",
@@ -76,6 +79,16 @@ def _container(path: str) -> dict[str, Any]:
     return {f"{path}.{name}": value for name, value in fields.items()}
 
 
+_PULL_SECRET = re.compile(r".+-dockercfg-[a-z0-9]{5}")
+
+
+def _is_distributions_own(references: object) -> bool:
+    """OpenShift adds a pull secret to each account, and would fight for it."""
+    return isinstance(references, list) and all(
+        set(item) == {"name"} and _PULL_SECRET.fullmatch(str(item["name"])) for item in references
+    )
+
+
 _FIELDS: dict[str, dict[str, Any]] = {
     "Deployment": {f"spec.template.{name}": value for name, value in _pod_template().items()},
     "Service": {
@@ -85,8 +98,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "spec.ipFamilyPolicy": ANY,
     },
     "ServiceAccount": {
-        "secrets": ANY,  # some distributions add an image pull secret to each account and would fight for it
-        "imagePullSecrets": ANY,
+        "secrets": _is_distributions_own,
+        "imagePullSecrets": _is_distributions_own,
     },
     "NetworkPolicy": {},
     "PodDisruptionBudget": {},
@@ -107,9 +120,17 @@ ADDITIONS: Mapping[str, Mapping[Path, Any]] = {
 }
 
 ABSENT_WHEN_FALSE = frozenset(
-    {"hostNetwork", "hostPID", "hostIPC", "publishNotReadyAddresses", "paused", "minReadySeconds"}
+    {
+        *("hostNetwork", "hostPID", "hostIPC", "publishNotReadyAddresses", "paused", "minReadySeconds"),
+        *("readOnly", "stdin", "stdinOnce", "tty", "initialDelaySeconds"),
+    }
 )
-"""Fields that the API server stores only when they are true (or not zero): for these, absent is false."""
+"""Fields that the API server stores only when they are true (or not zero): for these, absent is false.
+
+No pointers of the API's types may stand here: for them absent means the default, which need not be false.
+"""
 
 QUANTITY_PARENTS = frozenset({"requests", "limits", "emptyDir", "capacity"})
 """Values below these are quantities, which the server writes in its own canonical form."""
+QUANTITIES = frozenset({"divisor"})
+"""Fields that are quantities wherever they stand."""

@@ -84,21 +84,22 @@ def _in_list(desired: list[Any] | tuple[Any, ...], live: list[Any], path: Path, 
 
 
 def _is_absent(name: str, desired: Any) -> bool:  # noqa: ANN401 - plain JSON
-    """The server drops empty lists and maps, and the zero of the fields that it does not store as pointers."""
-    return desired in ([], {}, (), None) or (name in api_defaults.ABSENT_WHEN_FALSE and not desired)
+    """The server drops empty text, lists and maps, and the zero of the fields that it does not store as pointers."""
+    return desired in ([], {}, (), "", None) or (name in api_defaults.ABSENT_WHEN_FALSE and not desired)
 
 
 def _is_default(path: Path, live: Any, kind: str) -> bool:  # noqa: ANN401 - plain JSON
     additions = api_defaults.ADDITIONS.get(kind, {})
     if path not in additions:
         return False
-    return additions[path] is ANY or additions[path] == live
+    allowed = additions[path]
+    return bool(allowed(live)) if callable(allowed) else allowed is ANY or allowed == live
 
 
 def _equal(desired: Any, live: Any, path: Path) -> bool:  # noqa: ANN401 - plain JSON
     if type(desired) is type(live) and desired == live:
         return True
-    if any(parent in api_defaults.QUANTITY_PARENTS for parent in path[:-1]):
+    if path[-1] in api_defaults.QUANTITIES or any(parent in api_defaults.QUANTITY_PARENTS for parent in path[:-1]):
         wanted = _quantity(desired)
         return wanted is not None and wanted == _quantity(live)
     return False

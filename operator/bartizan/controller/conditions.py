@@ -73,8 +73,10 @@ def guard_injected(world: World, findings: Findings) -> Verdict:
 
 
 def ungated(world: World, findings: Findings) -> list[dict[str, Any]]:
-    template = findings.pod_template
-    return [pod for pod in world.owned_pods if template is None or not pod_facts.is_gated(pod, template)]
+    """Measured against the templates that the operator sealed: during a roll-out, pods of two of them serve."""
+    templates = [item.pod_template for item in findings.sealed]
+    templates += [findings.pod_template] if findings.pod_template else []
+    return [pod for pod in world.owned_pods if not pod_facts.is_gated(pod, templates)]
 
 
 def in_sync(world: World, findings: Findings) -> Verdict:

@@ -1,8 +1,10 @@
 """What one reconcile learnt and did, from which status and events are made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bartizan.controller.apply import Outcome
+from bartizan.controller.apply import FormerLifeError, NameTakenError, Outcome
 from bartizan.controller.guards import GuardState
 from bartizan.controller.revision import Accepted
 from bartizan.policy.document import GuardDocument
@@ -18,13 +20,41 @@ class Findings:
     spec: Manifest | None = None
     accepted: Accepted | None = None
     problems: tuple[Problem, ...] = ()
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger | None = None
+    """None until it is known: a ledger that nobody has read must never be written."""
     document: GuardDocument | None = None
     document_hash: str = ""
     is_root_lost: bool = False
-    name_taken: str = ""
+    taken: list[str] = field(default_factory=list)
     failure: str = ""
     policy_was_deleted: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     guard_states: dict[str, GuardState] = field(default_factory=dict)
     pod_template: Manifest | None = None
+    sealed: tuple[Accepted, ...] = ()
+
+    @property
+    def name_taken(self) -> str:
+        """Every name of the endpoint's that a stranger's object has, and whose that is."""
+        return "; ".join(self.taken)
+
+    @contextmanager
+    def tolerating_taken(self) -> Iterator[None]:
+        """A name that a stranger has must not keep the other objects from being repaired."""
+        try:
+            yield
+        except NameTakenError as error:
+            self.taken.append(str(error))
+
+    @contextmanager
+    def tolerating(self) -> Iterator[None]:
+        """Neither must a name that is not free yet."""
+        try:
+            with self.tolerating_taken():
+                yield
+        except FormerLifeError as error:
+            self.failure = str(error)
+
+    @property
+    def is_obstructed(self) -> bool:
+        return bool(self.taken or self.failure)

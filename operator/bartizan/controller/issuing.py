@@ -1,6 +1,7 @@
 """Issues documents and keys: the status says first what will be issued, so that after a crash the same is issued."""
 
 import asyncio
+from typing import Any
 
 from bartizan.controller import rendering, status
 from bartizan.controller.builders import client_secret, guard_document
@@ -18,36 +19,43 @@ from bartizan.policy.reasons import Reason
 async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDeployment, root: Hidden) -> Accepted:
     """Writes the document's and the clients' Secrets; returns the revision whose pods the document speaks to."""
     last = (world.manifest or {}).get("status", {})
-    before, accepted = epochs.read(last), findings.accepted
-    replicas = rendering.sharing_replicas(world, wish, accepted.pod_template if accepted else None)
-    built = guard_document.build(wish, root, findings.ledger.current(), replicas=replicas)
+    before, accepted = epochs.read(last) or epochs.Ledger(), findings.accepted
+    ledger = findings.ledger or epochs.Ledger()
+    document_key = keys.public_key_text(keys.signing_key(root).public_key())
+    renderer = Renderer(findings.spec or {}, tools.surroundings, document_key)
+    keeps_pods = renderer.keeps_pods(accepted, may_roll=lambda: tools.pacer.may_roll(world.deployment))
+    replicas = rendering.sharing_replicas(world, wish, is_about_to_roll=not keeps_pods)
+    built = guard_document.build(wish, root, ledger.current(), replicas=replicas)
     findings.document, text = rendering.choose_document(built, last, root, now=tools.now())
     findings.document_hash = document.hash_of(text)
-    renderer = Renderer(
-        surroundings=tools.surroundings,
-        document_key=keys.public_key_text(keys.signing_key(root).public_key()),
-        version=findings.document.version,
-        may_roll=lambda: tools.pacer.may_roll(world.deployment),
-    )
-    chosen = renderer.choose(wish, findings.spec or {}, accepted)
+    if accepted is not None and keeps_pods:
+        chosen = renderer.carry_over(accepted)
+    else:
+        chosen = renderer.render(wish, accepted, version=findings.document.version)
     await status.write(tools.api, world, status.record(findings))
-    await tools.applier.ensure_secret(guard_document.build_secret(world.identity, text))
-    await _write_client_secrets(tools, world, findings, root)
-    await _tell_of_keys(tools, world, before, findings.ledger)
+    await _write(tools, world, findings, guard_document.build_secret(world.identity, text))
+    await _write_client_secrets(tools, world, findings, ledger=ledger, root=root)
+    await _tell_of_keys(tools, world, before, ledger)
     return chosen
 
 
-async def _write_client_secrets(tools: Tools, world: World, findings: Findings, root: Hidden) -> None:
+async def _write_client_secrets(
+    tools: Tools, world: World, findings: Findings, *, ledger: epochs.Ledger, root: Hidden
+) -> None:
     identity = world.identity
     secrets = [
         client_secret.build(identity, name, keys.client_credential(root, identity, name, epoch=epoch))
-        for name, epoch in findings.ledger.current().items()
+        for name, epoch in ledger.current().items()
     ]
-    await asyncio.gather(*(tools.applier.ensure_secret(secret) for secret in secrets))
-    withdrawn = [entry.name for entry in findings.ledger.entries if entry.retired]
-    await tools.applier.remove_secrets(
-        identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn]
-    )
+    await asyncio.gather(*(_write(tools, world, findings, secret) for secret in secrets))
+    withdrawn = [entry.name for entry in ledger.entries if entry.retired]
+    await tools.secrets.remove(identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn])
+
+
+async def _write(tools: Tools, world: World, findings: Findings, secret: dict[str, Any]) -> None:
+    with findings.tolerating():
+        outcome = await tools.secrets.ensure(secret, world.secrets)
+        findings.outcomes += [outcome] if outcome else []
 
 
 async def _tell_of_keys(tools: Tools, world: World, before: epochs.Ledger, after: epochs.Ledger) -> None:

@@ -1,6 +1,7 @@
 """The world around one ModelDeployment, as the API server tells it now: facts only, no judgement."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from bartizan.controller.kinds import (
     POD,
     POD_DISRUPTION_BUDGET,
     REPLICA_SET,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -40,6 +42,8 @@ class World:
     revisions: list[Live]
     replica_sets: list[Live]
     pods: list[Live]
+    secrets: Mapping[str, str] | None = None
+    """By name their resourceVersion; None where Secrets cannot be listed."""
     is_namespace_ending: bool = False
 
     @property
@@ -65,14 +69,14 @@ class World:
         return [pod for pod in self.pods if _phase(pod) not in ("Succeeded", "Failed")]
 
 
-async def observe(api: Api, key: Key) -> World:
+async def observe(api: Api, key: Key, *, with_secrets: bool = False) -> World:
     """Reads everything at once; a later read may be newer than an earlier one, and the next reconcile mends that."""
     namespace, name = key.namespace, key.name
     enclosing = await api.get(NAMESPACE, None, namespace)
     is_ending = enclosing is not None and "deletionTimestamp" in enclosing["metadata"]
     read = _Reader(api, namespace, is_ending=is_ending)
     labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.ENDPOINT_LABEL: name}
-    found, lists = await asyncio.gather(
+    found, lists, secrets = await asyncio.gather(
         asyncio.gather(
             read.one(MODEL_DEPLOYMENT, name),
             read.one(NETWORK_POLICY, name),
@@ -83,11 +87,12 @@ async def observe(api: Api, key: Key) -> World:
             read.one(DEPLOYMENT, name),
         ),
         asyncio.gather(*(read.all(kind, labels) for kind in (CONTROLLER_REVISION, REPLICA_SET, POD))),
+        read.versions(labels) if with_secrets else _unseen(),
     )
     manifest, policy, twin, service, account, budget, deployment = found
     revisions, replica_sets, pods = lists
     return World(
-        manifest=manifest,
+        manifest=manifest if enclosing else None,  # what is said of a namespace that has gone is old
         namespace_uid=enclosing["metadata"]["uid"] if enclosing else "",
         policy=policy,
         twin=twin,
@@ -98,8 +103,13 @@ async def observe(api: Api, key: Key) -> World:
         revisions=revisions,
         replica_sets=replica_sets,
         pods=pods,
+        secrets=secrets,
         is_namespace_ending=is_ending,
     )
+
+
+async def _unseen() -> None:
+    return None
 
 
 class _Reader:
@@ -129,6 +139,16 @@ class _Reader:
             if self._counts_as_gone(kind, error):
                 return []
             raise
+
+    async def versions(self, labels: dict[str, str]) -> dict[str, str]:
+        """Of the Secrets with these labels, without their content."""
+        try:
+            found = await self._api.list_metadata(SECRET, self._namespace, labels=labels)
+        except ApiError as error:
+            if self._counts_as_gone(SECRET, error):
+                return {}
+            raise
+        return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found}
 
     def _counts_as_gone(self, kind: Kind, error: ApiError) -> bool:
         return self._is_ending and error.is_forbidden and kind not in SEEN_TO_THE_END

@@ -4,15 +4,16 @@ from typing import Any
 
 from bartizan.controller import revision
 from bartizan.controller.api import Api
-from bartizan.controller.apply import Applier, FormerLifeError, Outcome
+from bartizan.controller.apply import Applier, FormerLifeError
 from bartizan.controller.builders import deployment, disruption_budget, service, service_account
+from bartizan.controller.findings import Findings
 from bartizan.controller.kinds import CONTROLLER_REVISION, DEPLOYMENT, MODEL_DEPLOYMENT, POD_DISRUPTION_BUDGET
 from bartizan.controller.observe import World
 from bartizan.controller.ownership import is_ours
 from bartizan.controller.revision import Accepted
 from bartizan.policy import names
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Manifest, ModelDeployment
+from bartizan.policy.model import ModelDeployment
 
 KEPT_REVISIONS = 2
 
@@ -28,45 +29,50 @@ async def hold(api: Api, world: World) -> None:
     await api.patch_merge(MODEL_DEPLOYMENT, metadata["namespace"], metadata["name"], body)
 
 
-async def frame(applier: Applier, world: World, wish: ModelDeployment) -> list[Outcome]:
+async def frame(applier: Applier, world: World, wish: ModelDeployment, findings: Findings) -> None:
     """What the pods stand in: the account before the pods, the Service with them."""
-    outcomes = [
-        await applier.ensure(service_account.build(wish), world.service_account, wish.identity),
-        await applier.ensure(service.build(wish), world.service, wish.identity),
-    ]
-    budget = disruption_budget.build(wish)
-    if budget is not None:
-        return [*outcomes, await applier.ensure(budget, world.budget, wish.identity)]
-    if world.budget is not None and is_ours(world.budget, wish.identity):
+    wanted = (
+        (service_account.build(wish), world.service_account),
+        (service.build(wish), world.service),
+        (disruption_budget.build(wish), world.budget),
+    )
+    for manifest, live in wanted:
+        if manifest is not None:
+            with findings.tolerating():
+                findings.outcomes.append(await applier.ensure(manifest, live, wish.identity))
+    if wanted[-1][0] is None and world.budget is not None and is_ours(world.budget, wish.identity):
         await applier.remove(POD_DISRUPTION_BUDGET, world.budget)
         applier.forget("PodDisruptionBudget", wish.identity.namespace, wish.identity.name)
-    return outcomes
 
 
-async def keep_revision(applier: Applier, world: World, chosen: Accepted, root: Hidden) -> None:
+async def keep_revision(applier: Applier, world: World, findings: Findings, *, chosen: Accepted, root: Hidden) -> None:
     """The accepted spec, before the workload that it describes; older ones go, but for the last before it."""
     manifest = revision.build(world.identity, chosen, root)
     live = next((item for item in world.revisions if item["metadata"]["name"] == manifest["metadata"]["name"]), None)
-    if live is not None and live.get("data") != manifest["data"]:
-        # A revision's data cannot be changed, so one that somebody else has written must go first.
-        await applier.remove(CONTROLLER_REVISION, live)
-        raise FormerLifeError(f"ControllerRevision {live['metadata']['name']} was not Bartizan's and is being removed")
-    await applier.ensure(manifest, live, world.identity)
+    with findings.tolerating():
+        if live is not None and is_ours(live, world.identity) and live.get("data") != manifest["data"]:
+            # A revision's data cannot be changed, so one that somebody else has written must go first.
+            await applier.remove(CONTROLLER_REVISION, live)
+            live = None
+        findings.outcomes.append(await applier.ensure(manifest, live, world.identity))
     for item in world.revisions:
         is_kept = chosen.revision - KEPT_REVISIONS < item["revision"] <= chosen.revision
         if not is_kept and is_ours(item, world.identity):
             await applier.remove(CONTROLLER_REVISION, item)
 
 
-async def run(applier: Applier, world: World, wish: ModelDeployment, pod_template: Manifest) -> list[Outcome]:
-    """The workload, last."""
-    manifest = deployment.build(wish, pod_template)
+async def run(applier: Applier, world: World, wish: ModelDeployment, findings: Findings) -> None:
+    """The workload, last; it is repaired, but not begun, while something that it needs is not there."""
     live = world.deployment
+    if findings.pod_template is None or (live is None and findings.is_obstructed):
+        return
+    manifest = deployment.build(wish, findings.pod_template)
     if live is not None and is_ours(live, wish.identity) and live["spec"]["selector"] != manifest["spec"]["selector"]:
         # The selector cannot be changed; only somebody who deleted and re-made the Deployment could have set another.
         await applier.remove(DEPLOYMENT, live, propagation="Foreground")
         raise FormerLifeError(f"Deployment {wish.identity.name} selects other pods and is being replaced")
-    return [await applier.ensure(manifest, live, wish.identity)]
+    with findings.tolerating():
+        findings.outcomes.append(await applier.ensure(manifest, live, wish.identity))
 
 
 def live_template(world: World) -> dict[str, Any] | None:

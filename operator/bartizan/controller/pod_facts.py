@@ -10,9 +10,10 @@ Live = Mapping[str, Any]
 HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating"})
 
 
-def is_gated(pod: Live, template: Live) -> bool:
-    """The guard runs as the template says: a native sidecar, with our arguments and image, under our rule."""
-    return _guard(pod["spec"]) is not None and _guard(pod["spec"]) == _guard(template["spec"])
+def is_gated(pod: Live, templates: Iterable[Live]) -> bool:
+    """The guard runs as one of the templates says: a native sidecar, with our image and arguments, under our rule."""
+    guard = _guard(pod["spec"])
+    return guard is not None and any(guard == _guard(template["spec"]) for template in templates)
 
 
 def _guard(spec: Live) -> tuple[object, ...] | None:
@@ -20,8 +21,8 @@ def _guard(spec: Live) -> tuple[object, ...] | None:
     for container in spec.get("initContainers") or ():
         if container["name"] == GUARD and container.get("restartPolicy") == "Always":
             arguments = [text for text in container.get("args", ()) if not text.startswith("--document-not-before=")]
-            context = container.get("securityContext", {})
-            return (arguments, container.get("command"), context.get("runAsUser"), container.get("env"))
+            set_by_us = (container.get(name) for name in ("image", "command", "env", "envFrom", "lifecycle"))
+            return (arguments, container.get("securityContext", {}).get("runAsUser"), *set_by_us)
     return None
 
 

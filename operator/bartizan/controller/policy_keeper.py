@@ -6,6 +6,7 @@ from typing import Any
 from bartizan.controller.apply import Applier, FormerLifeError, Outcome
 from bartizan.controller.kinds import NETWORK_POLICY
 from bartizan.controller.observe import World
+from bartizan.controller.ownership import is_ours
 from bartizan.policy import names
 
 Live = dict[str, Any]
@@ -17,14 +18,17 @@ async def keep(applier: Applier, world: World, build: Build) -> list[Outcome]:
     """After it, one policy that nobody has deleted is in force under the endpoint's name.
 
     A deleted policy with a finalizer is still enforced. So: twin up, first one let go and made anew, twin let go.
+    Where a stranger's policy has the name, the twin stays, and NameTakenError is raised.
     """
     _refuse_to_strand_former_pods(world)
     name = world.identity.name
     answered: list[Outcome] = []
     policy = world.policy
-    if policy is not None and _is_going(policy):
+    if policy is not None and not is_ours(policy, world.identity):
+        await _stand_in(applier, world, build)
+    elif policy is not None and _is_going(policy):
         answered.append(await _stand_in(applier, world, build))
-        await applier.release(NETWORK_POLICY, policy)
+        await applier.release_wholly(NETWORK_POLICY, policy)
         applier.forget("NetworkPolicy", world.identity.namespace, name)
         policy = None
     outcome = await applier.ensure(build(name), policy, world.identity)
@@ -33,14 +37,14 @@ async def keep(applier: Applier, world: World, build: Build) -> list[Outcome]:
 
 
 def was_deleted(world: World) -> bool:
-    return world.policy is not None and _is_going(world.policy)
+    return world.policy is not None and is_ours(world.policy, world.identity) and _is_going(world.policy)
 
 
 async def _stand_in(applier: Applier, world: World, build: Build) -> Outcome:
     twin = world.twin
     if twin is not None and _is_going(twin):
         # The first policy is still enforced, so the twin can be made anew without a gap.
-        await applier.release(NETWORK_POLICY, twin)
+        await applier.release_wholly(NETWORK_POLICY, twin)
         twin = None
     applier.forget("NetworkPolicy", world.identity.namespace, names.policy_twin(world.identity.name))
     return await applier.ensure(build(names.policy_twin(world.identity.name)), twin, world.identity)
@@ -50,8 +54,10 @@ async def _let_twin_go(applier: Applier, world: World, answered: list[Outcome]) 
     twin = answered[0].live if answered else world.twin
     if twin is None:
         return
+    if not is_ours(twin, world.identity):
+        return
     await applier.remove(NETWORK_POLICY, twin)
-    await applier.release(NETWORK_POLICY, twin)
+    await applier.release_wholly(NETWORK_POLICY, twin)
 
 
 def _is_going(policy: Live) -> bool:

@@ -8,18 +8,20 @@ from typing import Any
 
 from bartizan.controller import acceptance, issuing, owned, policy_keeper, revision, teardown
 from bartizan.controller.api import ApiError
-from bartizan.controller.apply import FormerLifeError, NameTakenError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
+from bartizan.controller.log import logger
 from bartizan.controller.observe import World, observe
 from bartizan.controller.report import tell
+from bartizan.controller.root_key import RootError
 from bartizan.controller.tools import Tools
 from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
 from bartizan.policy import epochs, parse
 from bartizan.policy.keys import Hidden
 
+LOGGER = logger(__name__)
 OUT_OF_SYNC_SECONDS = 0.25
 """How soon a guard that is behind is asked again; the second touch comes after one second."""
 UNREACHABLE_SECONDS = 5.0
@@ -34,7 +36,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Result:
         """Brings the endpoint one step nearer to its spec; raises ApiError for what time may heal."""
         tools = self.tools
-        world = await observe(tools.api, key)
+        world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
         if world.manifest is None:
             return await teardown.release_policies(tools.applier, world)
         if world.is_deleting:
@@ -50,12 +52,9 @@ class Reconciler:
     async def _bring_about(self, world: World, findings: Findings) -> ApiError | None:
         """Stops at the first step that fails: what comes later rests on what came before."""
         try:
-            await owned.hold(self.tools.api, world)
-            await self._make_it_so(world, findings)
-        except NameTakenError as error:
-            findings.name_taken = str(error)
-        except FormerLifeError as error:
-            findings.failure = str(error)
+            with findings.tolerating():
+                await owned.hold(self.tools.api, world)
+                await self._make_it_so(world, findings)
         except ApiError as error:
             if error.is_terminating:
                 return None
@@ -64,40 +63,53 @@ class Reconciler:
         return None
 
     async def _make_it_so(self, world: World, findings: Findings) -> None:
-        tools, root = self.tools, await self.tools.root.current()
+        tools, root = self.tools, await self._root(findings)
         self._judge(world, findings, root)
-        findings.outcomes += await self._close(world, findings)
+        with findings.tolerating_taken():
+            findings.outcomes += await self._close(world, findings, root)
         wish = findings.deployment
         if wish is None:
             return
         if root is None:
-            findings.is_root_lost = True
-            findings.outcomes += await owned.frame(tools.applier, world, wish)
+            await owned.frame(tools.applier, world, wish, findings)
             return
         chosen = await issuing.issue(tools, world, findings, wish=wish, root=root)
         findings.pod_template = chosen.pod_template
-        findings.outcomes += await owned.frame(tools.applier, world, wish)
-        await owned.keep_revision(tools.applier, world, chosen, root)
-        findings.outcomes += await owned.run(tools.applier, world, wish, chosen.pod_template)
+        await owned.frame(tools.applier, world, wish, findings)
+        await owned.keep_revision(tools.applier, world, findings, chosen=chosen, root=root)
+        await owned.run(tools.applier, world, wish, findings)
+
+    async def _root(self, findings: Findings) -> Hidden | None:
+        """None while it is lost, or is no root any more."""
+        try:
+            root = await self.tools.root.current()
+        except RootError as error:
+            LOGGER.error("root key unusable", error=error)  # noqa: TRY400 - says all there is
+            root = None
+        findings.is_root_lost = root is None
+        return root
 
     def _judge(self, world: World, findings: Findings, root: Hidden | None) -> None:
         """Which spec is in force, and which key epochs follow from it."""
         manifest = world.manifest or {}
-        accepted = revision.latest(world.revisions, world.identity, root) if root else None
-        findings.accepted = accepted
+        findings.sealed = revision.sealed(world.revisions, world.identity, root) if root else ()
+        accepted = findings.accepted = findings.sealed[-1] if findings.sealed else None
         in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
         findings.deployment, findings.spec, findings.problems = in_force.deployment, in_force.spec, in_force.problems
-        findings.ledger = epochs.read(manifest.get("status", {}))
-        if in_force.deployment is not None:
-            findings.ledger = epochs.advance(findings.ledger, in_force.deployment.spec.clients)
+        if root is not None and in_force.deployment is not None:
+            ledger = epochs.read(manifest.get("status", {}))
+            if ledger is None:
+                ledger = epochs.begin(self.tools.now(), is_first=not findings.sealed)
+            findings.ledger = epochs.advance(ledger, in_force.deployment.spec.clients)
         findings.pod_template = accepted.pod_template if accepted else owned.live_template(world)
         findings.policy_was_deleted = policy_keeper.was_deleted(world)
 
-    async def _close(self, world: World, findings: Findings) -> list[Any]:
+    async def _close(self, world: World, findings: Findings, root: Hidden | None) -> list[Any]:
         """The network policy, before anything that it must hold back."""
         wish = findings.deployment
-        if wish is None and world.deployment is not None and not findings.policy_was_deleted:
-            return []  # an earlier version accepted what runs here; its policy stays as it is
+        is_unreadable = wish is None and (root is None or findings.accepted is not None)
+        if is_unreadable and world.policy is not None and not findings.policy_was_deleted:
+            return []  # what runs here was accepted once and cannot be read now; its policy stays as it is
 
         def build(name: str) -> dict[str, Any]:
             if wish is None:
@@ -115,10 +127,9 @@ class Reconciler:
         await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
 
     async def _take_down(self, world: World) -> Result:
-        result = await teardown.proceed(self.tools.applier, world)
+        result = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
         if result.requeue_after is not None:
-            ledger = epochs.read((world.manifest or {}).get("status", {}))
-            await tell(self.tools, world, Findings(ledger=ledger, pod_template=owned.live_template(world)))
+            await tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
         return result
 
     def _next_look(self, world: World, findings: Findings) -> Result:

@@ -19,35 +19,35 @@ from bartizan.policy.model import Manifest, ModelDeployment
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """What a pod template is rendered with; `may_roll` says whether a new guard image may restart pods now."""
+    """Makes revisions of `spec`; `document_key` is the public key that the guards will believe."""
 
+    spec: Manifest
     surroundings: Surroundings
     document_key: str
-    version: int
-    may_roll: Callable[[], bool]
 
-    def choose(self, deployment: ModelDeployment, spec: Manifest, before: Accepted | None) -> Accepted:
-        """`before` itself where the spec is the accepted one; its template where the new spec leaves the pods alone."""
-        inputs = revision.pod_inputs(spec)
-        if before is not None and self._keeps(before, inputs):
-            return before if before.spec == spec else replace(before, revision=before.revision + 1, spec=spec)
+    def keeps_pods(self, before: Accepted | None, *, may_roll: Callable[[], bool]) -> bool:
+        """Whether the pods go on as they are: nothing that they are made from has changed, no roll-out is due."""
+        if before is None or before.pod_inputs != revision.pod_inputs(self.spec):
+            return False
+        if before.document_key != self.document_key:
+            return False
+        return before.guard_image == self.surroundings.guard_image or not may_roll()
+
+    def carry_over(self, before: Accepted) -> Accepted:
+        """`before` itself where the spec is the accepted one, else a revision of the new spec with the same pods."""
+        return before if before.spec == self.spec else replace(before, revision=before.revision + 1, spec=self.spec)
+
+    def render(self, deployment: ModelDeployment, before: Accepted | None, *, version: int) -> Accepted:
+        """A revision with newly rendered pods, which take no document older than `version`."""
         return Accepted(
             revision=before.revision + 1 if before else 1,
-            spec=spec,
-            pod_template=self._render(deployment),
-            pod_inputs=inputs,
+            spec=self.spec,
+            pod_template=pod_template.build(
+                deployment, self.surroundings, document_key=self.document_key, not_before=version
+            ),
+            pod_inputs=revision.pod_inputs(self.spec),
             guard_image=self.surroundings.guard_image,
             document_key=self.document_key,
-        )
-
-    def _keeps(self, before: Accepted, inputs: str) -> bool:
-        if (before.pod_inputs, before.document_key) != (inputs, self.document_key):
-            return False
-        return before.guard_image == self.surroundings.guard_image or not self.may_roll()
-
-    def _render(self, deployment: ModelDeployment) -> dict[str, Any]:
-        return pod_template.build(
-            deployment, self.surroundings, document_key=self.document_key, not_before=self.version
         )
 
 
@@ -69,30 +69,20 @@ def choose_document(
     return dated, document.encode(dated, signing_key)
 
 
-def sharing_replicas(world: World, deployment: ModelDeployment, pod_template: Manifest | None) -> int:
+def sharing_replicas(world: World, deployment: ModelDeployment, *, is_about_to_roll: bool) -> int:
     """By how many guards the totals are divided: never fewer than may serve at the same time, roll-outs counted.
 
     It grows before new pods are made (the document is written before the Deployment) and shrinks after old ones end.
     """
-    wanted = deployment.spec.replicas
     live = world.deployment
-    is_rolling = live is not None and (
-        _is_behind(live) or (pod_template is not None and _args(live["spec"]["template"]) != _args(pod_template))
-    )
-    rolling = wanted + deployment_builder.surge(deployment) if is_rolling else wanted
-    return max(1, rolling, len(world.owned_pods))
+    is_rolling = live is not None and (is_about_to_roll or _has_old_pods(live))
+    wanted = deployment.spec.replicas + (deployment_builder.surge(deployment) if is_rolling else 0)
+    return max(1, wanted, len(world.owned_pods))
 
 
-def _is_behind(live: dict[str, Any]) -> bool:
-    status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
-    observed = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-    # A Deployment's first roll-out starts from nothing: there is no old pod beside the new ones.
-    has_old_pods = status.get("replicas", 0) > status.get("updatedReplicas", 0)
-    return has_old_pods or (not observed and wanted > 0 and status.get("replicas", 0) > 0)
-
-
-def _args(template: Manifest) -> list[tuple[object, ...]]:
-    """What tells one roll-out's pods from the next one's, without the API server's defaults."""
-    spec = template["spec"]
-    containers = [*spec.get("initContainers", ()), *spec["containers"]]
-    return [(item["name"], item["image"], item.get("command"), item.get("args")) for item in containers]
+def _has_old_pods(live: dict[str, Any]) -> bool:
+    """A roll-out is under way; the first one starts from nothing, with no old pod beside the new ones."""
+    status = live.get("status", {})
+    is_observed = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    replicas = status.get("replicas", 0)
+    return bool(replicas > status.get("updatedReplicas", 0) or (replicas and not is_observed))

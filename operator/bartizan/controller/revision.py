@@ -43,14 +43,15 @@ def build(identity: Identity, accepted: Accepted, root: Hidden) -> dict[str, Any
         "kind": "ControllerRevision",
         "metadata": metadata(identity, f"{identity.name}.{accepted.revision}"),
         "revision": accepted.revision,
-        "data": {"payload": payload.decode(), "mac": keys.revision_mac(root, identity, payload)},
+        # In the order of the alphabet: the API server compares data byte by byte, and a patch of anything sorts it.
+        "data": {"mac": keys.revision_mac(root, identity, payload), "payload": payload.decode()},
     }
 
 
-def latest(revisions: Iterable[Manifest], identity: Identity, root: Hidden) -> Accepted | None:
-    """The newest revision whose seal holds; others are as if they were not there."""
-    sealed = [accepted for item in revisions if (accepted := _open(item, identity, root))]
-    return max(sealed, key=lambda accepted: accepted.revision, default=None)
+def sealed(revisions: Iterable[Manifest], identity: Identity, root: Hidden) -> tuple[Accepted, ...]:
+    """Those revisions whose seal holds, the newest last; others are as if they were not there."""
+    found = [accepted for item in revisions if (accepted := _open(item, identity, root))]
+    return tuple(sorted(found, key=lambda accepted: accepted.revision))
 
 
 def _open(item: Manifest, identity: Identity, root: Hidden) -> Accepted | None:

@@ -36,7 +36,7 @@ def build(world: World, findings: Findings, *, now: datetime) -> Live:
 
 def record(findings: Findings) -> Live:
     """What must stand in the status before keys and documents are issued from it."""
-    issued: Live = dict(epochs.write(findings.ledger))
+    issued: Live = epochs.write(findings.ledger) if findings.ledger is not None else {}
     if findings.document is not None:
         issued |= {"documentHash": findings.document_hash, "documentVersion": findings.document.version}
     return issued

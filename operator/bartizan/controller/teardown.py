@@ -16,6 +16,7 @@ from bartizan.controller.kinds import (
     Kind,
 )
 from bartizan.controller.observe import World
+from bartizan.controller.secret_writer import SecretWriter
 from bartizan.controller.workers import Result
 from bartizan.policy import epochs, names
 
@@ -25,7 +26,7 @@ LOOK_AGAIN_SECONDS = 2.0
 """Pods end without our doing; their events come sooner than this in all but lost watches."""
 
 
-async def proceed(applier: Applier, world: World) -> Result:
+async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> Result:
     """One step of the way down; nothing is let go while a pod of the endpoint is left, whatever the cascade."""
     manifest = world.manifest
     if manifest is None or names.FINALIZER not in (manifest["metadata"].get("finalizers") or ()):
@@ -33,7 +34,7 @@ async def proceed(applier: Applier, world: World) -> Result:
     if await _end_workload(applier, world):
         return Result(requeue_after=LOOK_AGAIN_SECONDS)
     if not world.is_namespace_ending:
-        await _remove_secrets(applier, world)
+        await _remove_secrets(secrets, world)
     for kind, live in _rest(world):
         if ownership.is_ours(live, world.identity):
             await applier.remove(kind, live)
@@ -66,11 +67,12 @@ async def _end_workload(applier: Applier, world: World) -> bool:
     return bool(replica_sets or [pod for pod in world.owned_pods if ownership.is_ours(pod, identity)])
 
 
-async def _remove_secrets(applier: Applier, world: World) -> None:
+async def _remove_secrets(secrets: SecretWriter, world: World) -> None:
     identity = world.identity
     status = (world.manifest or {}).get("status", {})
-    clients = [names.client_secret(identity.name, client) for client in epochs.read(status).current()]
-    await applier.remove_secrets(identity.namespace, [*clients, names.document_secret(identity.name)])
+    ledger = epochs.read(status) or epochs.Ledger()
+    clients = [names.client_secret(identity.name, client) for client in ledger.current()]
+    await secrets.remove(identity.namespace, [*clients, names.document_secret(identity.name)])
 
 
 async def _let_policies_go(applier: Applier, world: World) -> None:

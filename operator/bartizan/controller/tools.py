@@ -15,6 +15,7 @@ from bartizan.controller.events import Recorder
 from bartizan.controller.guards import Guards, ask_over_http
 from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
+from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWriter
 from bartizan.controller.settings import Settings
 
 
@@ -24,12 +25,15 @@ class Tools:
 
     api: Api
     applier: Applier
+    secrets: SecretWriter
     guards: Guards
     recorder: Recorder
     surroundings: Surroundings
     pacer: Pacer
     root: RootKeeper
     now: Callable[[], datetime]
+    sees_secrets: bool = False
+    """Whether owned Secrets may be listed."""
 
 
 @asynccontextmanager
@@ -38,13 +42,19 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     async with aiohttp.ClientSession(trust_env=False) as session:
         yield Tools(
             api=api,
-            applier=Applier(api, clock=time.monotonic),
+            applier=Applier(api),
+            secrets=SecretWriter(
+                api,
+                clock=time.monotonic,
+                interval_seconds=min(BLIND_INTERVAL_SECONDS, settings.resync_seconds / 2),
+            ),
             guards=Guards(api, ask_over_http(session), clock=time.monotonic),
             recorder=Recorder(api, clock=time.monotonic, now=_now),
             surroundings=surroundings(settings),
             pacer=Pacer(settings, clock=time.monotonic),
             root=RootKeeper(api, settings, clock=time.monotonic),
             now=_now,
+            sees_secrets=settings.watch_secrets,
         )
 
 
