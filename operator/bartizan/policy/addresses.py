@@ -56,6 +56,14 @@ def judge_exception(node: Node) -> str | Absent:
     return ABSENT if isinstance(network, Absent) else str(network)
 
 
+def judge_address(node: Node) -> str | Absent:
+    """A single address, in the one form that is canonical."""
+    try:
+        return str(ipaddress.ip_address(node.value if isinstance(node.value, str) and "%" not in node.value else ""))
+    except ValueError:
+        return node.refuse(f"{show(node.value)} is not an IP address; write for example 10.20.0.1")
+
+
 def exceptions_within(cidr: str) -> tuple[str, ...]:
     """What a policy for `cidr` has to except, so that no range, however wide, opens a metadata service."""
     network = ipaddress.ip_network(cidr)

@@ -5,7 +5,7 @@ at the copy without a second check. Nothing passes that no judge has named.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from bartizan.policy.nodes import ABSENT, Absent, Clean, Node, show, suggest
@@ -99,11 +99,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A mapping with these fields and no others. `empty` says what is wrong with having none of them."""
+    """A mapping with these fields and no others; of those in `one_of` exactly one must be there."""
 
     fields: Mapping[str, Judge]
     required: tuple[str, ...] = ()
     unknown: str = "is not a known field; remove it"
+    one_of: tuple[str, ...] = ()
 
     def __call__(self, node: Node) -> dict[str, Clean]:
         found = entries(node)
@@ -116,10 +117,17 @@ class Record:
             value = judge(child)
             if value is not ABSENT:
                 clean[name] = value
-        for name in self.required:
-            if name not in found and isinstance(node.value, Mapping):
-                node.key(name, None).refuse("is missing; it is required")
+        if isinstance(node.value, Mapping):
+            self._judge_presence(node, found)
         return clean
+
+    def _judge_presence(self, node: Node, found: Container[str]) -> None:
+        for name in self.required:
+            if name not in found:
+                node.key(name, None).refuse("is missing; it is required")
+        if self.one_of and sum(name in found for name in self.one_of) != 1:
+            allowed = [name for name in self.one_of if not isinstance(self.fields[name], Refused)]
+            node.refuse(f"needs exactly one of {', '.join(allowed)}; name one")
 
 
 @dataclass(frozen=True, slots=True)

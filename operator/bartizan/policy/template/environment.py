@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy.nodes import Node, show
-from bartizan.policy.shapes import SUBDOMAIN, Many, Record, Refused, Switch, Text
+from bartizan.policy.shapes import SUBDOMAIN, Choice, Many, Record, Refused, Switch, Text
 from bartizan.policy.template.resources import amount
 from bartizan.policy.template.security import UNKNOWN
 
@@ -13,12 +13,20 @@ NAME = Text(
     r"[A-Za-z_.-][A-Za-z0-9_.-]*",
     "is not a variable's name; use letters, digits and '_', not starting with a digit",
 )
-_KEY = Text(253, r"[-._A-Za-z0-9]+", "is not a key; use letters, digits, '-', '_' and '.'")
+_KEY = Text(253, r"(?!\.\.?$)[-._A-Za-z0-9]+", "is not a key; use letters, digits, '-', '_' and '.'")
 KEY_REFERENCE = Record({"name": SUBDOMAIN, "key": _KEY, "optional": Switch()}, required=("name", "key"))
-FIELD_REFERENCE = Record({"apiVersion": Text(16), "fieldPath": Text(400)}, required=("fieldPath",))
-RESOURCE_REFERENCE = Record(
-    {"containerName": Text(63), "resource": Text(128), "divisor": amount}, required=("resource",)
+_FIELD_PATH = Text(
+    400,
+    r"metadata\.(name|namespace|uid|labels|annotations|(labels|annotations)\['[^']+'\])"
+    r"|spec\.(nodeName|serviceAccountName)|status\.(hostIPs?|podIPs?)",
+    "is not a field that a pod tells of itself; write for example metadata.name",
 )
+FIELD_REFERENCE = Record({"apiVersion": Choice(("v1",)), "fieldPath": _FIELD_PATH}, required=("fieldPath",))
+_AMOUNTS = tuple(f"{part}.{name}" for part in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage"))
+RESOURCE_REFERENCE = Record(
+    {"containerName": Text(63), "resource": Choice(_AMOUNTS), "divisor": amount}, required=("resource",)
+)
+SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _SOURCE = Record(
     {
         "fieldRef": FIELD_REFERENCE,
@@ -28,18 +36,10 @@ _SOURCE = Record(
         "fileKeyRef": Refused("variables from files are set by whoever writes the file; use configMapKeyRef"),
     },
     unknown=UNKNOWN,
+    one_of=SOURCES,
 )
-
-
-def _source(node: Node) -> dict[str, Any]:
-    clean = _SOURCE(node)
-    if isinstance(node.value, Mapping) and sum(value is not None for value in node.value.values()) != 1:
-        node.refuse("needs exactly one source; name one")
-    return clean
-
-
 _VARIABLE = Record(
-    {"name": NAME, "value": Text(32_768, shortest=0, private=True), "valueFrom": _source},
+    {"name": NAME, "value": Text(32_768, shortest=0, private=True), "valueFrom": _SOURCE},
     required=("name",),
     unknown=UNKNOWN,
 )
@@ -67,7 +67,12 @@ _ALL_OF = Record({"name": SUBDOMAIN, "optional": Switch()}, required=("name",))
 _PREFIX = Text(
     128, r"([A-Za-z_][A-Za-z0-9_]*)?", "is not a prefix of variables; use letters, digits and '_'", shortest=0
 )
-FROM = Many(Record({"prefix": _PREFIX, "configMapRef": _ALL_OF, "secretRef": _ALL_OF}, unknown=UNKNOWN), 32)
+_FROM = Record(
+    {"prefix": _PREFIX, "configMapRef": _ALL_OF, "secretRef": _ALL_OF},
+    unknown=UNKNOWN,
+    one_of=("configMapRef", "secretRef"),
+)
+FROM = Many(_FROM, 32)
 
 DANGEROUS: Mapping[str, str] = {
     "VLLM_SERVER_DEV_MODE": "it opens the server's control paths",

@@ -1,5 +1,6 @@
 """The pod spec's table: every field of a pod and of its containers that is known, allowed or refused."""
 
+from bartizan.policy import addresses
 from bartizan.policy.shapes import (
     SUBDOMAIN,
     Choice,
@@ -22,7 +23,6 @@ CONTAINER_NAME = Text(
 )
 """Shorter than Kubernetes allows: a volume of ours carries the name after a prefix."""
 _PATH = Text(512, r"/[^\x00-\x1f]*", "is not a path; start it with '/'")
-_ADDRESS = Text(45, r"[0-9a-fA-F:.]+", "is not an address; write an IP address")
 _IMAGE = Text(1024, r"[!-~]+", "is not an image; write it without spaces")
 
 _CONTAINER: dict[str, Judge] = {
@@ -34,7 +34,7 @@ _CONTAINER: dict[str, Judge] = {
     "workingDir": _PATH,
     "env": environment.judge,
     "envFrom": environment.FROM,
-    "resources": resources.SHAPE,
+    "resources": resources.judge,
     "resizePolicy": resources.RESIZE,
     "volumeMounts": volumes.MOUNTS,
     "securityContext": security.CONTAINER,
@@ -76,7 +76,7 @@ POD = Record(
         "terminationGracePeriodSeconds": Whole(1, 7200),
         "hostUsers": Switch(),
         "hostAliases": Many(
-            Record({"ip": _ADDRESS, "hostnames": Many(SUBDOMAIN, 16)}, required=("ip", "hostnames")), 16
+            Record({"ip": addresses.judge_address, "hostnames": Many(SUBDOMAIN, 16)}, required=("ip", "hostnames")), 16
         ),
         "os": Record({"name": Choice(("linux",), "endpoints run on Linux; write linux")}, required=("name",)),
         "restartPolicy": Choice(("Always",), "an endpoint runs on; write Always or remove it"),

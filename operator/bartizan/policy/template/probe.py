@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy.nodes import Absent, Node, show
+from bartizan.policy.nodes import Node, show
 from bartizan.policy.shapes import Choice, Either, Judge, Many, Record, Refused, Text, Whole
 from bartizan.policy.template.place import Place
 from bartizan.policy.template.security import UNKNOWN
@@ -21,7 +21,8 @@ _HEADER = Record(
     },
     required=("name", "value"),
 )
-ARGUMENTS = Many(Text(16_384, shortest=0, private=True), 256)
+ARGUMENT = Text(16_384, shortest=0, private=True)
+ARGUMENTS = Many(ARGUMENT, 256)
 PROBE = Record(
     {
         "httpGet": Record(
@@ -36,7 +37,7 @@ PROBE = Record(
             unknown=UNKNOWN,
         ),
         "tcpSocket": Record({"port": _PORT, "host": _HOST}, required=("port",), unknown=UNKNOWN),
-        "exec": Record({"command": ARGUMENTS}, required=("command",), unknown=UNKNOWN),
+        "exec": Record({"command": Many(ARGUMENT, 256, 1, "name a program")}, required=("command",), unknown=UNKNOWN),
         "grpc": Refused("the launcher probes over HTTP and TCP; use httpGet, tcpSocket or exec"),
         "initialDelaySeconds": Whole(0, _DAY),
         "periodSeconds": Whole(1, _DAY),
@@ -46,21 +47,14 @@ PROBE = Record(
         "terminationGracePeriodSeconds": Whole(1, 7200),
     },
     unknown=UNKNOWN,
+    one_of=HANDLERS,
 )
-
-
-def judge(node: Node) -> dict[str, Any] | Absent:
-    clean = PROBE(node)
-    given = node.value if isinstance(node.value, Mapping) else {}
-    if isinstance(node.value, Mapping) and sum(given.get(name) is not None for name in HANDLERS) != 1:
-        return node.refuse("needs exactly one of httpGet, tcpSocket and exec; name one")
-    return clean
 
 
 ON_INIT: dict[str, Judge] = dict.fromkeys(
     FIELDS, Refused("an init container ends before it could be probed; remove it")
 )
-ON_CONTAINER: dict[str, Judge] = dict.fromkeys(FIELDS, judge)
+ON_CONTAINER: dict[str, Judge] = dict.fromkeys(FIELDS, PROBE)
 
 
 def judge_targets(container: Node, clean: Mapping[str, Any], place: Place) -> None:

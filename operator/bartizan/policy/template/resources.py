@@ -1,5 +1,9 @@
 """Resources of a container: amounts, and which devices may be asked for."""
 
+import re
+from fractions import Fraction
+from typing import Any
+
 from bartizan.policy.nodes import Absent, Node, show
 from bartizan.policy.shapes import Choice, Many, Pairs, Record, Refused, Text
 from bartizan.policy.template.security import UNKNOWN
@@ -26,7 +30,7 @@ NAME = Text(
 )
 _AMOUNT = Text(
     32,
-    r"[0-9]+(\.[0-9]*)?([eE][0-9]{1,2}|[numkKMGTPE]|[KMGTPE]i)?",
+    r"[0-9]+(\.[0-9]*)?([eE][0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?",
     'is not an amount; write for example 500m, 2 or "16Gi"',
 )
 
@@ -41,7 +45,18 @@ def amount(node: Node) -> str | int | Absent:
     return value if isinstance(value, int) else f"{value:.3f}"
 
 
-SHAPE = Record(
+_UNITS = {"n": -9, "u": -6, "m": -3, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+
+
+def figure(quantity: str | int) -> Fraction:
+    """The number that an amount stands for."""
+    number, exponent, unit, binary = _PARTS.fullmatch(str(quantity)).groups()  # type: ignore[union-attr] # an amount fits
+    power = int(exponent or 0) + (0 if binary else _UNITS.get(unit or "", 0))
+    return Fraction(number) * Fraction(10) ** power * (1024 ** (_UNITS[unit] // 3) if binary else 1)
+
+
+_PARTS = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:[eE]([0-9]{1,2})|([numkKMGTPE])(i)?)?")
+_RESOURCES = Record(
     {
         "limits": Pairs(NAME, amount, 16),
         "requests": Pairs(NAME, amount, 16),
@@ -49,6 +64,34 @@ SHAPE = Record(
     },
     unknown=UNKNOWN,
 )
+SHARED = ("cpu", "memory", "ephemeral-storage")
+"""May be asked for without a limit, and in fractions; devices and huge pages may not."""
+
+
+def judge(node: Node) -> dict[str, Any]:
+    clean: dict[str, Any] = _RESOURCES(node)
+    limits, requests = clean.get("limits", {}), clean.get("requests", {})
+    for name, request in requests.items():
+        spot = node.key("requests", None).key(name, request)
+        limit = limits.get(name)
+        if limit is None and name not in SHARED:
+            spot.refuse("needs the same amount under limits; add it there")
+        elif limit is not None and not _fits(name, figure(request), figure(limit)):
+            spot.refuse(f"{show(request)} does not fit the limit of {show(limit)}; lower it or raise the limit")
+    for name, limit in limits.items():
+        if name not in SHARED and figure(limit).denominator != 1:
+            node.key("limits", None).key(name, limit).refuse(f"{show(limit)} is not a whole number; give one")
+    return clean
+
+
+def _fits(name: str, request: Fraction, limit: Fraction) -> bool:
+    return request <= limit if name in SHARED else request == limit
+
+
 RESIZE = Many(
-    Record({"resourceName": Choice(("cpu", "memory")), "restartPolicy": Choice(("NotRequired", "RestartContainer"))}), 4
+    Record(
+        {"resourceName": Choice(("cpu", "memory")), "restartPolicy": Choice(("NotRequired", "RestartContainer"))},
+        required=("resourceName", "restartPolicy"),
+    ),
+    4,
 )

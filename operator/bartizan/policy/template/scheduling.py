@@ -1,7 +1,10 @@
 """Where pods may run: node selection, affinity, tolerations, spreading; none of it touches the gate."""
 
+from typing import Any
+
 from bartizan.policy import selectors
-from bartizan.policy.shapes import LABEL, LABEL_KEY, LABEL_VALUE, Choice, Many, Pairs, Record, Text, Whole
+from bartizan.policy.nodes import Node
+from bartizan.policy.shapes import LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, Choice, Many, Pairs, Record, Whole
 from bartizan.policy.template.security import UNKNOWN
 
 _WEIGHT = Whole(1, 100)
@@ -9,19 +12,35 @@ _NODE_REQUIREMENT = Record(
     {
         "key": LABEL_KEY,
         "operator": Choice(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")),
-        "values": Many(Text(253, shortest=0), 64),
+        "values": Many(LABEL_VALUE, 64),
     },
     required=("key", "operator"),
     unknown=UNKNOWN,
 )
+
+
+def _node_requirement(node: Node) -> dict[str, Any]:
+    clean: dict[str, Any] = _NODE_REQUIREMENT(node)
+    operator, count = clean.get("operator", ""), len(clean.get("values", ()))
+    fits = {"In": count > 0, "NotIn": count > 0, "Exists": count == 0, "DoesNotExist": count == 0}
+    if operator and not fits.get(operator, count == 1):
+        node.refuse(f"operator {operator} with {count} values means nothing; give In and NotIn some, Gt and Lt one")
+    return clean
+
+
+_NODE_FIELD = Record(
+    {"key": Choice(("metadata.name",)), "operator": Choice(("In", "NotIn")), "values": Many(SUBDOMAIN, 1, 1)},
+    required=("key", "operator", "values"),
+    unknown=UNKNOWN,
+)
 _NODE_TERM = Record(
-    {"matchExpressions": Many(_NODE_REQUIREMENT, 32), "matchFields": Many(_NODE_REQUIREMENT, 8)}, unknown=UNKNOWN
+    {"matchExpressions": Many(_node_requirement, 32), "matchFields": Many(_NODE_FIELD, 8)}, unknown=UNKNOWN
 )
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _NODE_AFFINITY = Record(
     {
-        _REQUIRED: Record({"nodeSelectorTerms": Many(_NODE_TERM, 16)}, required=("nodeSelectorTerms",)),
+        _REQUIRED: Record({"nodeSelectorTerms": Many(_NODE_TERM, 16, 1)}, required=("nodeSelectorTerms",)),
         _PREFERRED: Many(Record({"weight": _WEIGHT, "preference": _NODE_TERM}, required=("weight", "preference")), 16),
     },
     unknown=UNKNOWN,
@@ -52,19 +71,30 @@ AFFINITY = Record(
     {"nodeAffinity": _NODE_AFFINITY, "podAffinity": _POD_AFFINITY, "podAntiAffinity": _POD_AFFINITY}, unknown=UNKNOWN
 )
 NODE_SELECTOR = Pairs(LABEL_KEY, LABEL_VALUE, 32)
-TOLERATIONS = Many(
-    Record(
-        {
-            "key": LABEL_KEY,
-            "operator": Choice(("Exists", "Equal", "Gt", "Lt")),
-            "value": LABEL_VALUE,
-            "effect": Choice(("NoSchedule", "PreferNoSchedule", "NoExecute")),
-            "tolerationSeconds": Whole(0, 2**31 - 1),
-        },
-        unknown=UNKNOWN,
-    ),
-    64,
+_TOLERATION = Record(
+    {
+        "key": LABEL_KEY,
+        "operator": Choice(("Exists", "Equal")),
+        "value": LABEL_VALUE,
+        "effect": Choice(("NoSchedule", "PreferNoSchedule", "NoExecute")),
+        "tolerationSeconds": Whole(0, 2**31 - 1),
+    },
+    unknown=UNKNOWN,
 )
+
+
+def _toleration(node: Node) -> dict[str, Any]:
+    clean: dict[str, Any] = _TOLERATION(node)
+    if "key" not in clean and clean.get("operator") != "Exists":
+        node.refuse("has neither key nor operator Exists; name the taint's key")
+    if "tolerationSeconds" in clean and clean.get("effect") != "NoExecute":
+        node.key("tolerationSeconds", None).refuse("is only read with effect NoExecute; remove it")
+    if clean.get("operator") == "Exists" and clean.get("value"):
+        node.key("value", None).refuse("is not read with operator Exists; remove it")
+    return clean
+
+
+TOLERATIONS = Many(_toleration, 64)
 _POLICY = Choice(("Honor", "Ignore"))
 SPREAD = Many(
     Record(

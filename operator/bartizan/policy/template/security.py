@@ -1,5 +1,7 @@
 """Security contexts: which fields may be set at all; what is merely weaker than the default is `weaknesses`' matter."""
 
+from typing import Any
+
 from bartizan.policy import names
 from bartizan.policy.nodes import Absent, Node
 from bartizan.policy.shapes import Choice, Judge, Many, Only, Record, Refused, Switch, Text, Whole
@@ -35,8 +37,15 @@ def _user(node: Node) -> int | Absent:
 
 
 _ID = Whole(0, HIGHEST_ID)
-_SECCOMP = Record(
-    {"type": Choice(("RuntimeDefault", "Localhost", "Unconfined")), "localhostProfile": Text()}, ("type",)
+_PROFILE = Record(
+    {
+        "type": Choice(("RuntimeDefault", "Localhost", "Unconfined")),
+        "localhostProfile": Text(
+            253, r"(?!/)(?!(.*/)?\.\.(/|$))[!-~]+", "is not a path below the kubelet's profiles; write it relative"
+        ),
+    },
+    required=("type",),
+    unknown=UNKNOWN,
 )
 _WINDOWS = Refused("endpoints run on Linux; remove it")
 _SELINUX = Record(
@@ -53,6 +62,14 @@ _CAPABILITY = Choice(
 )
 
 
+def _profile(node: Node) -> dict[str, Any]:
+    clean: dict[str, Any] = _PROFILE(node)
+    is_local = clean.get("type") == "Localhost"
+    if "type" in clean and is_local != ("localhostProfile" in clean):
+        node.key("localhostProfile", None).refuse("belongs to type Localhost; add or remove it")
+    return clean
+
+
 def _dropped(node: Node) -> list[str]:
     dropped: list[str] = Many(Text(64, r"[A-Z_]+", "is not a capability; write it in capitals, without CAP_"), 64)(node)
     if "ALL" not in dropped:
@@ -64,8 +81,8 @@ _SHARED: dict[str, Judge] = {
     "runAsUser": _user,
     "runAsGroup": _ID,
     "runAsNonRoot": Switch(),
-    "seccompProfile": _SECCOMP,
-    "appArmorProfile": _SECCOMP,
+    "seccompProfile": _profile,
+    "appArmorProfile": _profile,
     "seLinuxOptions": _SELINUX,
     "windowsOptions": _WINDOWS,
 }

@@ -1,9 +1,7 @@
 """Volumes: which kinds there may be, and how containers mount them."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from bartizan.policy.nodes import Node
 from bartizan.policy.shapes import (
     LABEL,
     LABEL_KEY,
@@ -32,17 +30,23 @@ _FILE = Text(
     253, r"(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+", "is not a path within the volume; write it relative and without '..'"
 )
 _ITEMS = Many(Record({"key": Text(253), "path": _FILE, "mode": _MODE}, required=("key", "path")), 128)
-_DOWNWARD = Many(
-    Record({"path": _FILE, "fieldRef": FIELD_REFERENCE, "resourceFieldRef": RESOURCE_REFERENCE, "mode": _MODE}), 64
+_DOWNWARD_ITEM = Record(
+    {"path": _FILE, "fieldRef": FIELD_REFERENCE, "resourceFieldRef": RESOURCE_REFERENCE, "mode": _MODE},
+    required=("path",),
+    one_of=("fieldRef", "resourceFieldRef"),
 )
-_STORAGE = Record({"requests": Pairs(Text(63), amount, 1), "limits": Pairs(Text(63), amount, 1)})
+_DOWNWARD = Many(_DOWNWARD_ITEM, 64)
+_SIZE = Record({"storage": amount}, required=("storage",))
+_STORAGE = Record({"requests": _SIZE, "limits": _SIZE}, required=("requests",))
+_ACCESS_MODE = Choice(("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"))
 _CLAIM_SPEC = Record(
     {
-        "accessModes": Many(Choice(("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")), 4),
+        "accessModes": Many(_ACCESS_MODE, 4, 1),
         "resources": _STORAGE,
         "storageClassName": SUBDOMAIN,
         "volumeMode": Choice(("Filesystem",), "raw devices are not for endpoints; write Filesystem"),
     },
+    required=("accessModes", "resources"),
     unknown=UNKNOWN,
 )
 _CLAIM_TEMPLATE = Record(
@@ -88,19 +92,7 @@ SOURCES: Mapping[str, Judge] = {
     **dict.fromkeys(("photonPersistentDisk", "portworxVolume", "scaleIO", "vsphereVolume"), _OLD),
     "gitRepo": Refused("it runs git as root on the node; fill a persistentVolumeClaim by a Job"),
 }
-_VOLUME = Record({"name": LABEL, **SOURCES}, required=("name",), unknown=UNKNOWN)
-
-
-def _volume(node: Node) -> dict[str, Any]:
-    clean = _VOLUME(node)
-    if isinstance(node.value, Mapping):
-        given = [name for name, value in node.value.items() if name != "name" and value is not None]
-        if len(given) != 1:
-            node.refuse("needs exactly one kind of volume, for example emptyDir: {}; name one")
-    return clean
-
-
-SHAPE = Many(_volume, 64)
+SHAPE = Many(Record({"name": LABEL, **SOURCES}, required=("name",), unknown=UNKNOWN, one_of=tuple(SOURCES)), 64)
 
 _MOUNT_PATH = Text(
     512,
