@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tests.localcluster import lifecycle, network, places, processes, record, remains, sandbox, waiting
+from tests.localcluster import (
+    api,
+    controlgroups,
+    lifecycle,
+    mounts,
+    network,
+    places,
+    processes,
+    record,
+    sandbox,
+    waiting,
+)
 from tests.localcluster.api import Cluster
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.record import Level, Record
@@ -84,6 +95,17 @@ def test_the_machine_takes_one_node_and_names_its_holder(cluster: Cluster, monke
     with pytest.raises(Complaint, match=f"'{cluster.name}' .* holds the place"):
         lifecycle.up("second", Level.NODE)
     assert "second" not in record.names()
+
+
+def test_a_machine_that_lacks_programs_is_told_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "containerd, iproute2" in api.lacking(Level.NODE)
+
+
+def test_up_mends_a_link_that_was_deleted(cluster: Cluster) -> None:
+    subprocess.run(["ip", "link", "delete", network.link_name(NAME)], check=True)
+    lifecycle.up(NAME, Level.NODE)
+    assert cluster.kubectl("get", "nodes", "-o", "name") == "node/node1\n"
 
 
 def test_the_host_shows_nothing_but_one_link(state: Path) -> None:
@@ -175,5 +197,5 @@ def shown(*command: str) -> str:
 def left_in(state: Path) -> list[object]:
     files = [file.name for file in state.iterdir() if file.name != ".allocation.lock"]
     links = [network.link_name(NAME)] if network.exists(network.link_name(NAME)) else []
-    groups = remains.control_groups(sandbox.group(NAME))
-    return [*processes.marked(state), *files, *links, *groups, *remains.mounts_below(state)]
+    groups = controlgroups.found(sandbox.group(NAME))
+    return [*processes.marked(state), *files, *links, *groups, *mounts.below(state)]

@@ -11,12 +11,12 @@ from tests.localcluster import (
     controlplane,
     locks,
     machine,
+    mounts,
     node,
     places,
     processes,
     progress,
     record,
-    remains,
     sandbox,
 )
 from tests.localcluster.complaints import Complaint
@@ -52,7 +52,7 @@ def down(name: str) -> bool:
         processes.kill(processes.marked(directory))
         if known is None or known.level is Level.NODE:
             sandbox.remove_traces(name)
-        remains.unmount_below(directory)
+        mounts.remove_below(directory)
         shutil.rmtree(directory, ignore_errors=not directory.exists())
     return True
 

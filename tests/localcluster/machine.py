@@ -45,6 +45,9 @@ def check(level: Level) -> None:
             f"this machine is a node of another cluster (kubelet, pid {other}), which would lose CPU and memory "
             "to a second one; use that cluster with USE_EXISTING_CLUSTER=1, or set BARTIZAN_BESIDE_KUBELET=1"
         )
+    missing = [] if shutil.which("apt-get") else _missing_packages()
+    if missing:
+        raise Complaint(f"a node needs {', '.join(missing)} (Debian's names); install them, or {remedy}")
 
 
 def prepare() -> None:
@@ -52,7 +55,7 @@ def prepare() -> None:
     _install(_missing_packages())
     left = _missing_packages()
     if left:
-        raise Complaint(f"missing on this machine: {', '.join(left)}; install them and run up again")
+        raise Complaint(f"{', '.join(left)} did not bring what it should; see the PATH and run up again")
 
 
 def cni_plugins() -> Path:

@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from tests.localcluster import locks, network, places, processes, progress, remains, waiting
+from tests.localcluster import controlgroups, locks, network, places, processes, progress, waiting
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.components import Surroundings
 from tests.localcluster.processes import Launch
@@ -27,7 +27,7 @@ def ensure(record: Record) -> Surroundings:
         with progress.step(f"{record.name}: namespaces of the node"):
             _make(record)
     surroundings = current(record)
-    remains.create_control_groups(group(record.name))
+    controlgroups.create(group(record.name))
     network.ensure_link(record, surroundings.prefix)
     return surroundings
 
@@ -48,7 +48,7 @@ _SPACES = {"mount": "mnt", "net": "net", "uts": "uts", "ipc": "ipc", "pid": "pid
 
 def _make(record: Record) -> None:
     processes.kill(processes.marked(record.places.directory))
-    remains.remove_control_groups(group(record.name))  # a kubelet starts slowly among those of dead containers
+    controlgroups.remove(group(record.name))  # a kubelet starts slowly among those of dead containers
     held = _hold_machine(record)
     ready = record.places.sockets / "keeper.ready"
     ready.unlink(missing_ok=True)
@@ -134,4 +134,4 @@ def succeeds(record: Record, *command: str) -> bool:
 def remove_traces(cluster: str) -> None:
     """What outlives the namespaces: the host's end of the link, control groups."""
     network.remove_link(cluster)
-    remains.remove_control_groups(group(cluster))
+    controlgroups.remove(group(cluster))

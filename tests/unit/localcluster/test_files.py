@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.localcluster import binaries, certificates, gobuild, images, kubeconfigs, locks, places, remains
+from tests.localcluster import binaries, certificates, gobuild, images, kubeconfigs, locks, mounts, places
 from tests.localcluster.certificates import Subject
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.kubeconfigs import Access
@@ -100,4 +100,4 @@ def test_an_unknown_tool_is_a_complaint_that_lists_the_known() -> None:
 
 
 def test_nothing_is_mounted_below_a_plain_directory(tmp_path: Path) -> None:
-    assert remains.mounts_below(tmp_path) == []
+    assert mounts.below(tmp_path) == []
