@@ -1,6 +1,7 @@
 """Whether the operator works, not merely runs: signs of life, what they mean, and where the kubelet asks for them."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,9 +167,16 @@ async def _start(routes: dict[str, Handler], port: int, purpose: str) -> web.App
     application.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.SockSite(runner, _listen(port)).start()
     LOGGER.info("listening", purpose=purpose, port=runner.addresses[0][1])
     return runner
+
+
+def _listen(port: int) -> socket.socket:
+    """One socket for both families, so that there is one port also where the system chooses it."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _answer(problems: tuple[str, ...]) -> web.Response:
