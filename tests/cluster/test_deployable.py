@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cluster.bad_manifests import HERE
+from tests.localcluster.api import Cluster, control_plane
 
 from bartizan.controller.builders import deployment, network_policy, pod_template
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.policy.model import Identity, ModelDeployment
 from bartizan.policy.parse import parse
-from tests.cluster.bad_manifests import HERE
-from tests.localcluster.api import Cluster, control_plane
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 GOOD = [*sorted((HERE / "good").glob("*.yaml")), *sorted(EXAMPLES.glob("*.yaml"))]
