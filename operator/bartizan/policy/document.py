@@ -122,7 +122,9 @@ def _verified_payload(text: bytes, key: Ed25519PublicKey) -> bytes:
     return payload
 
 
-def _parse(data: dict[str, Any]) -> GuardDocument:
+def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the operator signed
+    if not isinstance(data, dict):
+        raise TypeError("the payload is not an object")
     if data.pop("apiVersion") != API_VERSION:
         raise ValueError(f"apiVersion is not {API_VERSION}")
     endpoint = EndpointRef(**data.pop("endpoint"))

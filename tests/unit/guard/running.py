@@ -221,7 +221,7 @@ def guard(folder: Path, upstream: str, *flags: str, given: GuardDocument | None 
         command = [sys.executable, "-m", "bartizan.guard.main", *arguments(folder, upstream), *flags]
         process = subprocess.Popen(command, env=environment, stdout=audit, stderr=log)
     try:
-        yield Guard(folder, process, eventually(lambda: _ports(folder, process), "the guard has started"))
+        yield Guard(folder, process, eventually(lambda: ports_of(folder, process), "the guard has started"))
     finally:
         process.kill()
         process.wait()
@@ -235,7 +235,7 @@ def arguments(folder: Path, upstream: str) -> list[str]:
     return [*endpoint, *document_flags, "--upstream", upstream, *ports]
 
 
-def _ports(folder: Path, process: "subprocess.Popen[bytes]") -> dict[str, int]:
+def ports_of(folder: Path, process: "subprocess.Popen[bytes]") -> dict[str, int]:
     for line in (folder / "log").read_text().splitlines():
         if '"guard started"' in line:
             return {name: value for name, value in json.loads(line).items() if name.lower().endswith("port")}

@@ -1,0 +1,63 @@
+"""A model server without manners: it answers each connection with the bytes that a test gives it."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Scripted:
+    """`answer` is sent for each request; then the connection closes, unless it `stays` open."""
+
+    path: Path
+    answer: bytes = b""
+    stays: bool = False
+    requests: list[bytes] = field(default_factory=list)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def upstream(self) -> str:
+        return f"unix:{self.path}"
+
+    def serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
+
+    def talk(self, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            while received := sock.recv(1 << 20):
+                self.requests.append(received)
+                sock.sendall(self.answer)
+                if not self.stays:
+                    return
+            self.gone.set()
+
+
+@contextlib.contextmanager
+def scripted(path: Path, answer: bytes = b"", *, stays: bool = False) -> Iterator[Scripted]:
+    server = Scripted(path, answer, stays)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(64)
+        thread = threading.Thread(target=server.serve, args=(listener,), daemon=True)
+        thread.start()
+        yield server
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def whole(body: bytes, *lines: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json") -> bytes:
+    head = [b"HTTP/1.1 " + status, b"Content-Type: " + kind, b"Content-Length: %d" % len(body), *lines]
+    return b"\r\n".join([*head, b"", b""]) + body
+
+
+def chunked(*pieces: bytes, kind: bytes = b"text/event-stream", end: bytes = b"0\r\n\r\n") -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % kind
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end

@@ -1,0 +1,212 @@
+"""What the guard makes of a model's server: its manners are not trusted, its end is not taken for an answer."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.guard import running, scripted
+from tests.unit.guard.running import Guard, Model, chat, eventually, read_all, request_bytes
+from tests.unit.guard.scripted import Scripted, chunked, whole
+
+STREAM = json.dumps(chat("x", stream=True)).encode()
+EVENT = b'data: {"choices":[]}\n\n'
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Scripted]:
+    with scripted.scripted(tmp_path / "model.sock") as started:
+        yield started
+
+
+@pytest.fixture
+def before(tmp_path: Path, server: Scripted) -> Iterator[Guard]:
+    """A guard before the scripted server."""
+    folder = tmp_path / "guard"
+    folder.mkdir()
+    with running.guard(folder, server.upstream, "--answer-seconds", "1") as started:
+        yield started
+
+
+BROKEN = {
+    "nothing": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH\r\n",
+    "half a head": b"HTTP/1.1 200 OK\r\nContent-Type: appl",
+    "no length": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    "redirect": whole(b"", b"Location: http://evil.example/", status=b"302 Found"),
+    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "upgrade": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "page": whole(b"<html>", kind=b"text/html"),
+    "plain error": whole(b"Internal Server Error", status=b"500 Oops", kind=b"text/plain"),
+    "unasked stream": chunked(EVENT),
+    "too many headers": whole(b"{}", *[b"X-%d: x" % number for number in range(200)]),
+    "endless head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_answer_is_a_502_of_our_own(server: Scripted, before: Guard, answer: bytes) -> None:
+    server.answer = answer
+    got = before.ask(chat())
+    assert (got.status, got.code) == (502, "upstream_broken")
+    assert [line["reason"] for line in before.audited(got.headers["X-Request-Id"])] == ["Allowed", "UpstreamBroken"]
+    assert len(server.requests) == 1
+
+
+CUT = {
+    "cut stream": chunked(EVENT, end=b""),
+    "cut within a chunk": chunked(EVENT, end=b"ffff\r\ndata"),
+    "garbage between chunks": chunked(EVENT, end=b"garbage\r\n"),
+    "short body": whole(b"x" * 100)[:-50],
+}
+
+
+@pytest.mark.parametrize("answer", CUT.values(), ids=CUT)
+def test_a_cut_answer_ends_visibly_unfinished(server: Scripted, before: Guard, answer: bytes) -> None:
+    server.answer = answer
+    got = before.raw(request_bytes(STREAM))
+    assert got.startswith((b"HTTP/1.1 200 OK", b"HTTP/1.1 502 "))
+    assert not got.endswith(b"0\r\n\r\n")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b"chunked" in head or b" 502 " in head or len(body) < 100
+    eventually(lambda: before.audit()[-1]["reason"] == "UpstreamBroken", "the outcome")
+
+
+def test_a_model_that_stays_silent_is_a_504(server: Scripted, before: Guard) -> None:
+    server.stays = True
+    got = before.ask(chat())
+    assert (got.status, got.code) == (504, "upstream_timeout")
+    assert server.gone.wait(5)
+
+
+def test_a_model_that_falls_silent_in_its_answer_is_cut(server: Scripted, before: Guard) -> None:
+    server.stays, server.answer = True, chunked(EVENT, end=b"")
+    got = before.raw(request_bytes(STREAM))
+    assert EVENT in got
+    assert not got.endswith(b"0\r\n\r\n")
+    assert server.gone.wait(5)
+
+
+def test_an_interim_answer_is_passed_over(server: Scripted, before: Guard) -> None:
+    server.answer = b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b'{"fine":true}')
+    assert before.ask(chat()).json() == {"fine": True}
+
+
+def test_events_pass_byte_for_byte(server: Scripted, before: Guard) -> None:
+    split = "data: é\n\n".encode()
+    events = [b": ping\n\n", b"data: a\r\n\r\n", split[:7], split[7:], b"data: [DONE]\n\n"]
+    server.answer = chunked(*events)
+    got = before.raw(request_bytes(STREAM))
+    assert _unchunked(got.partition(b"\r\n\r\n")[2]) == b"".join(events)
+
+
+def _unchunked(data: bytes) -> bytes:
+    body = b""
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        body += rest[: int(size, 16)]
+        data = rest[int(size, 16) + 2 :]
+    return body
+
+
+def test_a_server_that_closes_after_each_stream_is_no_fault(server: Scripted, before: Guard) -> None:
+    server.answer = chunked(EVENT)
+    for _ in range(20):
+        assert before.raw(request_bytes(STREAM)).endswith(b"0\r\n\r\n")
+
+
+def test_unasked_bytes_on_an_idle_connection_answer_nobody(server: Scripted, before: Guard) -> None:
+    server.stays, server.answer = True, whole(b'{"good":1}') + whole(b'{"planted":1}')
+    answers = [before.ask(chat()) for _ in range(5)]
+    assert {answer.status for answer in answers} <= {200, 502}
+    assert not any(b"planted" in answer.body for answer in answers)
+
+
+def test_connections_to_the_model_are_used_again(guard: Guard, model: Model) -> None:
+    for _ in range(5):
+        assert guard.ask(chat()).status == 200
+    assert guard.metric("bartizan_guard_requests_in_flight") == 0
+
+
+def test_a_caller_that_leaves_a_stream_ends_it_at_the_model_at_once(guard: Guard, model: Model) -> None:
+    prompt = "/count 100000 /slow 20"
+    with guard.connect() as sock:
+        sock.sendall(request_bytes(json.dumps(chat(prompt, stream=True)).encode()))
+        sock.recv(4096)
+        number = model.received()[-1]["number"]
+    eventually(lambda: {"number": number, "event": "client gone"} in model.events(), "cancelled at the model", 2)
+    eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "the slot is free")
+    eventually(lambda: guard.audit()[-1]["reason"] == "ClientGone", "the outcome is audited")
+
+
+@pytest.mark.parametrize("leave", ["close", "half-close", "reset"])
+def test_a_caller_that_leaves_while_the_model_thinks_is_gone(guard: Guard, model: Model, leave: str) -> None:
+    before = len(model.received())
+    sock = guard.connect()
+    sock.sendall(request_bytes(json.dumps(chat("/hold")).encode()))
+    eventually(lambda: len(model.received()) == before + 1, "the request is held by the model")
+    number = model.received()[-1]["number"]
+    if leave == "half-close":
+        sock.shutdown(socket.SHUT_WR)
+    if leave == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    if leave != "half-close":
+        sock.close()
+    eventually(lambda: {"number": number, "event": "client gone"} in model.events(), "cancelled at the model", 2)
+    eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "the slot is free")
+    sock.close()
+
+
+def test_t68_a_killed_model_answers_nobody_and_leaks_no_slot(tmp_path: Path) -> None:
+    """Killed under load, again and again: each answer is the model's own, whole, or is none; then no slot is held."""
+    (tmp_path / "guard").mkdir()
+    stop = threading.Event()
+    wrong: list[bytes] = []
+    first = running.model(tmp_path)
+    alive = first.__enter__()
+    with running.guard(tmp_path / "guard", alive.upstream) as guard:
+        callers = [threading.Thread(target=_call, args=(guard, stop, wrong)) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        for _ in range(5):
+            seen = len(alive.received())
+            eventually(lambda: len(alive.received()) > seen + 20, "load at the model")  # noqa: B023
+            alive.process.kill()
+            alive.process.wait()
+            eventually(lambda: guard.get("statusPort", "/readyz").body == b"SocketStale\n", "the guard noticed")
+            first.__exit__(None, None, None)
+            first = running.model(tmp_path)
+            alive = first.__enter__()
+        stop.set()
+        for caller in callers:
+            caller.join()
+        assert wrong == []
+        assert guard.metric("bartizan_guard_requests_in_flight") == 0
+        assert guard.ask(chat("back")).json()["choices"][0]["message"]["content"] == "back"
+        assert guard.metric('bartizan_guard_requests_total{reason="InternalFault"') == 0
+    first.__exit__(None, None, None)
+
+
+def _call(guard: Guard, stop: threading.Event, wrong: list[bytes]) -> None:
+    whole_body = json.dumps(chat("/count 30 /slow 1")).encode()
+    stream_body = json.dumps(chat("/count 30 /slow 1", stream=True)).encode()
+    while not stop.is_set():
+        for body in (whole_body, stream_body):
+            with guard.connect() as sock:
+                sock.sendall(request_bytes(body))
+                answer = read_all(sock)
+            if not _is_honest(answer):
+                wrong.append(answer)
+
+
+def _is_honest(answer: bytes) -> bool:
+    """The model's answer, whole or visibly cut, or a refusal that says that there is no model."""
+    if answer.startswith((b"HTTP/1.1 503", b"HTTP/1.1 502")):
+        return True
+    if b"text/event-stream" in answer:
+        return answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") or not answer.endswith(b"0\r\n\r\n")
+    return answer.startswith(b"HTTP/1.1 200") and b" 29 30" in answer
