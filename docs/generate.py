@@ -9,13 +9,17 @@ import sys
 from pathlib import Path
 
 import allow_list_page
+import guard_page
+import metrics_page
 import modeldeployment_page
 import reasons_page
+import settings_page
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CRD = ROOT / "crds" / "bartizan.dev_modeldeployments.yaml"
 CHART_COPY = ROOT / "charts" / "bartizan" / "templates" / "crds.yaml"
+CHART_ENVIRONMENT = ROOT / "charts" / "bartizan" / "templates" / "_environment.tpl"
 REFERENCE = ROOT / "docs" / "reference"
 NAME_LINE = "  name: modeldeployments.bartizan.dev\n"
 KEEP = "  annotations:\n    helm.sh/resource-policy: keep\n"
@@ -29,6 +33,9 @@ def main(arguments: list[str]) -> int:
         REFERENCE / "modeldeployment.md": modeldeployment_page.render(definition),
         REFERENCE / "template.md": allow_list_page.render(),
         REFERENCE / "reasons.md": reasons_page.render(),
+        REFERENCE / "settings.md": settings_page.render(CHART_ENVIRONMENT.read_text()),
+        REFERENCE / "metrics.md": metrics_page.render(),
+        REFERENCE / "guard.md": guard_page.render(),
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     for path in stale:

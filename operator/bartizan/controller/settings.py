@@ -106,7 +106,7 @@ class Settings:
     guard_rollout: str = _setting(
         "OnSpecChange",
         _one_of("OnSpecChange", "Paced"),
-        "When a new guard image is taken: at the next change of a spec, or by a paced roll-out.",
+        "When a new guard image is taken: at the next change of template or serving, or by a paced roll-out.",
     )
     guard_rollout_interval_seconds: float = _setting(
         "60", _between(1, 86400), "Paced roll-out: time between two ModelDeployments."
