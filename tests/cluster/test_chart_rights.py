@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 from tests.cluster import attempts
 from tests.cluster.attempts import Reach
-from tests.cluster.installation import Answer, Caller, Request, install, token, until
+from tests.cluster.installation import ACCOUNT, NAMESPACE, Answer, Caller, Request, install, token, until
 from tests.localcluster.api import control_plane
 
 pytestmark = pytest.mark.cluster
-VALUES: dict[Reach, tuple[str, ...]] = {"listed": ("--set", f"namespaces={{{attempts.LISTED}}}"), "everywhere": ()}
+LISTED = ("--set", f"namespaces={{{attempts.LISTED}}}")
 
 
 def _installed(reach: Reach) -> Iterator[Caller]:
     with control_plane() as cluster:
         for namespace in (attempts.LISTED, attempts.UNLISTED):
             cluster.kubectl("create", "namespace", namespace)
-        install(cluster, *VALUES[reach])
+        install(cluster, *(LISTED if reach == "listed" else ()))
+        if reach == "overgranted":
+            subject = f"--serviceaccount={NAMESPACE}:{ACCOUNT}"
+            cluster.kubectl("create", "clusterrolebinding", "too-much", "--clusterrole=cluster-admin", subject)
         attempts.populate(cluster)
         operator = Caller(cluster, token(cluster))
         canaries = list(attempts.canaries())
@@ -34,6 +37,11 @@ def operator_in_listed() -> Iterator[Caller]:
 @pytest.fixture(scope="module")
 def operator_everywhere() -> Iterator[Caller]:
     yield from _installed("everywhere")
+
+
+@pytest.fixture(scope="module")
+def operator_as_cluster_admin() -> Iterator[Caller]:
+    yield from _installed("overgranted")
 
 
 def _is_fenced(operator: Caller, canary: Request) -> bool:
@@ -52,6 +60,11 @@ def test_in_listed_namespaces_the_operator(attempt: dict[str, Any], operator_in_
 @pytest.mark.parametrize("attempt", attempts.of("everywhere"), ids=_ids)
 def test_with_rights_everywhere_the_operator(attempt: dict[str, Any], operator_everywhere: Caller) -> None:
     _judge(attempt, operator_everywhere.dry_run(attempts.request(attempt)))
+
+
+@pytest.mark.parametrize("attempt", attempts.of("overgranted"), ids=_ids)
+def test_whatever_rights_it_is_given_the_operator(attempt: dict[str, Any], operator_as_cluster_admin: Caller) -> None:
+    _judge(attempt, operator_as_cluster_admin.dry_run(attempts.request(attempt)))
 
 
 def _judge(attempt: dict[str, Any], answer: Answer) -> None:

@@ -50,23 +50,22 @@ who strips one mark must not thereby stop the operator from repairing the object
 {{- end }}
 
 {{/*
-What holds for every kind that an endpoint owns. Takes `root`, and as CEL what is exempt from all (`unless`) or from
-carrying labels afterwards (`unlessLabelled`).
+What holds for every kind that an endpoint owns. Takes `root`, and as CEL `unless`, what is exempt from all of it, and
+`unlessLabelled`, what need not carry our labels afterwards.
 */}}
 {{- define "bartizan.fenceOwned" -}}
-{{- $unless := .unless | default "false" -}}
 - expression: >-
-    {{ $unless }} || !(request.namespace in {{ include "bartizan.fenceClosedNamespaces" .root }})
+    {{ with .unless }}{{ . }} || {{ end }}!(request.namespace in {{ include "bartizan.fenceClosedNamespaces" .root }})
   messageExpression: >-
     variables.what + 'the operator owns nothing in the control plane\'s namespaces or in its own (but bartizan-root, which it '
     + 'creates once); move the endpoint to another namespace'
 - expression: >-
-    {{ $unless }} || request.operation == 'CREATE' || variables.wasOurs
+    {{ with .unless }}{{ . }} || {{ end }}request.operation == 'CREATE' || variables.wasOurs
   messageExpression: >-
     variables.what + 'the operator did not make this object, so it may neither change nor delete it; '
     + 'rename the endpoint, or delete the object'
 - expression: >-
-    {{ $unless }} || request.operation == 'DELETE' || variables.isLabelled || {{ .unlessLabelled | default "false" }}
+    {{ with .unless }}{{ . }} || {{ end }}{{ with .unlessLabelled }}{{ . }} || {{ end }}request.operation == 'DELETE' || variables.isLabelled
   messageExpression: >-
     variables.what + 'what the operator writes carries the labels app.kubernetes.io/managed-by=bartizan and '
     + 'bartizan.dev/endpoint, and this does not'
