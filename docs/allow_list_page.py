@@ -88,7 +88,7 @@ def _rest() -> str:
   below or above the socket's directory.
 - Secrets of the gate (`<endpoint>.<client>`, `*.guard.bartizan`) are named nowhere.
 - Labels: plain names, {_list(metadata.LABEL_PREFIXES)}; never {_list(metadata.RESERVED_LABELS)}.
-- Annotations: plain names, {_list(metadata.ANNOTATION_PREFIXES)}.
+- Annotations: plain names without dots, {_list(metadata.ANNOTATION_PREFIXES)}.
 - Resources: cpu, memory, ephemeral-storage, huge pages, and accelerators that match one of
   {_list(resources.DEVICES)}.
 

@@ -17,6 +17,7 @@ from bartizan.policy.template.place import Place
 
 DEFAULT_REPLICAS = 1
 MOST_REPLICAS = 100
+MOST_PROBLEMS = 100
 MODEL_NAME = Text(
     128,
     r"[A-Za-z0-9]([-A-Za-z0-9._/:@]*[A-Za-z0-9])?",
@@ -52,7 +53,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
     if problems:
-        return tuple(dict.fromkeys(problems))
+        return _listed(problems)
     spec = Spec(
         model_name=section["model"]["name"],
         template=template,
@@ -65,6 +66,15 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
         strategy=strategy.build(section.get("strategy", {})),
     )
     return ModelDeployment(identity, spec)
+
+
+def _listed(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Each once, and not so many that nobody could read or store them."""
+    unique = tuple(dict.fromkeys(problems))
+    if len(unique) <= MOST_PROBLEMS:
+        return unique
+    rest = Problem("spec", f"has {len(unique) - MOST_PROBLEMS} more problems; mend these first")
+    return (*unique[:MOST_PROBLEMS], rest)
 
 
 def _judge_name(root: Node, identity: Identity) -> None:

@@ -8,9 +8,14 @@ import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from bartizan.policy import names
 from bartizan.policy.nodes import ABSENT, Absent, Clean, Node, show, suggest
 
 Judge = Callable[[Node], Clean]
+
+
+MOST_HINTS = 50
+"""Problems in one reading up to which a close name is looked for: it is the one dear step of a judgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ class Record:
         for name, child in found.items():
             judge = self.fields.get(name)
             if judge is None:
-                child.refuse(f"{self.unknown}{suggest(name, self.fields)}")
+                hint = suggest(name, self.fields) if len(node.problems) < MOST_HINTS else ""
+                child.refuse(f"{self.unknown}{hint}")
                 continue
             value = judge(child)
             if value is not ABSENT:
@@ -226,8 +232,8 @@ LABEL_VALUE = Text(
     shortest=0,
 )
 OWN_NAME = Text(
-    40,
+    names.MAX_NAME_LENGTH,
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
     "is not a name that fits; start with a letter, use lower-case letters, digits and '-', end with letter or digit",
 )
-"""For endpoints and clients: see names.MAX_NAME_LENGTH."""
+"""For endpoints and clients."""

@@ -1,6 +1,7 @@
 """Parsing is closed on its own: any JSON at all gives a value or problems, and what is absent means the default."""
 
 import copy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,28 @@ def test_a_template_that_holds_itself_is_refused() -> None:
     manifest = base()
     manifest["spec"]["template"]["spec"]["affinity"] = manifest["spec"]["template"]
     assert isinstance(parse(manifest, IDENTITY), tuple)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"spec": {f"container{number}": 1 for number in range(4000)}},
+        {"spec": {"containers": [{"name": "model", "image": "x", "env": [{f"n{n}": 1} for n in range(250)]}] * 16}},
+        {"spec": {"containers": [{"command": ["--host x " * 1800] * 4, "name": "model"}]}},
+        {"metadata": {"annotations": {f"{number}.{'a-' * 20}/x": "" for number in range(900)}}, "spec": {}},
+        {"spec": {"volumes": [{"name": "a", "x": 1}] * 2500}},
+    ],
+    ids=range(5),
+)
+def test_t79_a_hostile_template_costs_little_and_says_little(hostile: Any) -> None:
+    manifest = base()
+    manifest["spec"]["template"] = hostile
+    began = time.process_time()
+    result = parse(manifest, IDENTITY)
+    assert time.process_time() - began < 2.0
+    assert isinstance(result, tuple)
+    assert len(result) <= 101
+    assert sum(len(str(problem)) for problem in result) < 32_768
 
 
 def test_variables_values_never_show_in_problems() -> None:

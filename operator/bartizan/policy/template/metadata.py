@@ -18,7 +18,8 @@ ASK = "remove it, or propose the prefix for the allow-list with what acts on it"
 
 
 def _is_plain(key: str) -> bool:
-    return "/" not in key
+    """A name that nobody owns; container runtimes (Kata, CRI-O) read dotted ones without a prefix."""
+    return "/" not in key and "." not in key
 
 
 def _label_key(node: Node) -> str | Absent:
@@ -27,7 +28,7 @@ def _label_key(node: Node) -> str | Absent:
         return key
     if key in RESERVED_LABELS:
         return node.refuse("is set by the operator or by Kubernetes; remove it")
-    if _is_plain(key) or key.startswith(LABEL_PREFIXES):
+    if "/" not in key or key.startswith(LABEL_PREFIXES):
         return key
     allowed = ", ".join(LABEL_PREFIXES)
     return node.refuse(
@@ -42,7 +43,7 @@ def _annotation_key(node: Node) -> str | Absent:
     allowed = ", ".join(ANNOTATION_PREFIXES)
     return node.refuse(
         f"{show(key)} may not be set: annotations like it attach networks, sidecars or rights; "
-        f"{ASK} (allowed: plain names, {allowed})"
+        f"{ASK} (allowed: plain names without dots, {allowed})"
     )
 
 
