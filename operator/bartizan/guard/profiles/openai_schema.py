@@ -46,6 +46,7 @@ _TEXT_PARTS = Sequence(Tagged("type", {"text": _TEXT_PART}), MAX_PARTS, 1)
 _ANSWER_PARTS = Sequence(Tagged("type", {"text": _TEXT_PART, "refusal": _REFUSAL_PART}), MAX_PARTS, 1)
 _CONTENT = ByType({str: _LONG, list: _TEXT_PARTS}, "a string or a list of text parts")
 _ANSWER_CONTENT = Nullable(ByType({str: _LONG, list: _ANSWER_PARTS}, "a string or a list of text parts"))
+_TEXTS = ByType({str: _LONG, list: Sequence(_LONG, MAX_INPUTS, 1)}, "a string or a list of strings")
 
 _FUNCTION_CALL = Record({"name": _NAME, "arguments": _LONG}, ("name", "arguments"))
 _TOOL_CALLS = Sequence(
@@ -197,7 +198,7 @@ CHAT = Record(
 COMPLETION = Record(
     {
         **_SAMPLING,
-        "prompt": ByType({str: _LONG, list: Sequence(_LONG, MAX_INPUTS, 1)}, "a string or a list of strings"),
+        "prompt": Nullable(_TEXTS),
         "suffix": Nullable(_LONG),
         "best_of": Nullable(Whole(1, MAX_CHOICES)),
         "echo": Nullable(Flag()),
@@ -209,7 +210,7 @@ COMPLETION = Record(
 EMBEDDING = Record(
     {
         "model": _MODEL,
-        "input": ByType({str: _LONG, list: Sequence(_LONG, MAX_INPUTS, 1)}, "a string or a list of strings"),
+        "input": _TEXTS,
         "dimensions": Whole(1, 1 << 16),
         "encoding_format": Choice(("float", "base64")),
         "user": _ID,
