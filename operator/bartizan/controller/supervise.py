@@ -18,7 +18,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 CONTACT_SECONDS = 5.0
 """How often the API server is asked for a sign of life: watches alone would be silent for a minute."""
-CONTACTS_A_SURVEY = 6
+CONTACTS_A_SURVEY = 3
 """Every so many contacts it is looked whether a namespace that could not be watched can be."""
 REMINDER_SECONDS = 300.0
 """A lack that lasts is logged again after this time."""

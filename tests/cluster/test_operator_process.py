@@ -1,0 +1,227 @@
+"""The operator's process under the chart's rights: what it says, waits for, repairs, survives, and how it ends."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster import installation, operator_process
+from tests.cluster.installation import until
+from tests.cluster.operator_process import OperatorProcess
+from tests.localcluster.api import Cluster, control_plane
+
+pytestmark = pytest.mark.cluster
+
+CRDS = Path(__file__).parents[2] / "crds"
+ENDPOINT = """
+apiVersion: bartizan.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: NAME, namespace: NAMESPACE}
+spec:
+  model: {name: test}
+  template:
+    spec:
+      containers: [{name: model, image: example.org/model:1, command: [/serve]}]
+  access:
+    clients: [{name: chat}]
+"""
+
+NOWHERE = """
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: none}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+"""
+"""A kubeconfig of an API server that nobody runs."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """With the chart installed for namespace `ml`; nobody runs the operator's pod, so that the tests can."""
+    with control_plane() as cluster:
+        for namespace in ("ml", "outside", "late"):
+            cluster.kubectl("create", "namespace", namespace)
+        installation.install(cluster, "--set", "namespaces={ml}")
+        cluster.kubectl("--namespace", installation.NAMESPACE, "delete", "deployment", installation.ACCOUNT)
+        yield cluster
+
+
+@pytest.fixture
+def config(cluster: Cluster, tmp_path: Path) -> Path:
+    return operator_process.kubeconfig(cluster, tmp_path)
+
+
+@pytest.fixture
+def operator(config: Path, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """A ready one."""
+    with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml"}) as operator:
+        operator.wait_until_ready()
+        yield operator
+
+
+def apply(cluster: Cluster, name: str, namespace: str = "ml") -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=ENDPOINT.replace("NAMESPACE", namespace).replace("NAME", name))
+
+
+def exists(cluster: Cluster, kind: str, name: str, namespace: str = "ml") -> bool:
+    return bool(cluster.kubectl("-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
+
+
+def condition(cluster: Cluster, name: str, kind: str, namespace: str = "ml") -> str:
+    path = f'jsonpath={{.status.conditions[?(@.type=="{kind}")].reason}}'
+    return cluster.kubectl("-n", namespace, "get", "mdep", name, "-o", path)
+
+
+def test_it_makes_what_an_endpoint_owns_and_ends_at_sigterm(cluster: Cluster, operator: OperatorProcess) -> None:
+    apply(cluster, "first")
+    for kind in ("networkpolicy", "deployment", "service", "serviceaccount", "secret"):
+        name = "first.chat" if kind == "secret" else "first"
+        until(lambda kind=kind, name=name: exists(cluster, kind, name), f"{kind} {name}")  # type: ignore[misc]
+    until(lambda: condition(cluster, "first", "Accepted") == "SpecAccepted", "Accepted")
+    assert operator.stop() == 0
+    assert [line["message"] for line in operator.lines()[-2:]] == ["stopping", "stopped"]
+
+
+def test_it_repairs_at_once_what_somebody_deletes(cluster: Cluster, operator: OperatorProcess) -> None:
+    apply(cluster, "repaired")
+    until(lambda: exists(cluster, "deployment", "repaired"), "the workload")
+    for kind in ("service", "deployment"):
+        cluster.kubectl("-n", "ml", "delete", kind, "repaired")
+        until(lambda kind=kind: exists(cluster, kind, "repaired"), f"{kind} is back", seconds=3)  # type: ignore[misc]
+
+
+def test_what_vanished_while_it_was_down_is_back_after_its_start(
+    cluster: Cluster, config: Path, tmp_path: Path
+) -> None:
+    settings = {"BARTIZAN_NAMESPACES": "ml"}
+    with operator_process.run(config, tmp_path, settings) as operator:
+        operator.wait_until_ready()
+        apply(cluster, "missed")
+        until(lambda: exists(cluster, "deployment", "missed"), "the workload")
+    cluster.kubectl("-n", "ml", "delete", "service", "missed")
+    with operator_process.run(config, tmp_path, settings):
+        until(lambda: exists(cluster, "service", "missed"), "the Service is back")
+
+
+def test_an_endpoint_elsewhere_is_told_that_its_namespace_is_not_managed(
+    cluster: Cluster, config: Path, tmp_path: Path
+) -> None:
+    apply(cluster, "stranger", "outside")
+    with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml"}):
+        until(lambda: condition(cluster, "stranger", "Accepted", "outside") == "NamespaceNotManaged", "the condition")
+    assert not exists(cluster, "deployment", "stranger", "outside")
+
+
+def test_a_namespace_without_rights_is_named_and_the_others_are_served(
+    cluster: Cluster, config: Path, tmp_path: Path
+) -> None:
+    with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml,late"}) as operator:
+        operator.wait_for("permission missing", namespace="late", subject="networkpolicies")
+        operator.wait_for("watching", namespaces="ml")
+        apply(cluster, "served")
+        until(lambda: exists(cluster, "deployment", "served"), "the workload in ml")
+        assert not operator.said("watching", namespaces="late")
+        role = ["-n", "late", "create", "rolebinding", "late", f"--serviceaccount={installation.NAMESPACE}:"]
+        role[-1] += installation.ACCOUNT
+        cluster.kubectl(*role, "--clusterrole=cluster-admin")
+        operator.wait_for("no longer so", seconds=60, was="permission missing")
+        operator.wait_for("watching", seconds=60, namespaces="late")
+        assert operator.process.poll() is None
+
+
+def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
+    cluster: Cluster, operator: OperatorProcess, config: Path, tmp_path: Path
+) -> None:
+    apply(cluster, "patient")
+    until(lambda: exists(cluster, "deployment", "patient"), "the workload")
+    cluster.stop("kube-apiserver")
+    try:
+        with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml"}) as newcomer:
+            for waiting in (operator, newcomer):
+                waiting.wait_for("api server unreachable")
+                assert waiting.ask("health", "/livez") == (200, "ok\n"), "a restart would change nothing"
+                assert waiting.ask("health", "/readyz")[0] == 503
+            cluster.start("kube-apiserver")
+            newcomer.wait_until_ready()
+    finally:
+        cluster.start("kube-apiserver")
+    operator.wait_for("no longer so", was="api server unreachable")
+    operator.wait_until_ready()
+    cluster.kubectl("-n", "ml", "delete", "service", "patient")
+    until(lambda: exists(cluster, "service", "patient"), "the Service is back", seconds=10)
+
+
+def test_sigterm_ends_it_while_it_still_waits(tmp_path: Path) -> None:
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(NOWHERE)
+    with operator_process.run(nowhere, tmp_path) as operator:
+        operator.wait_for("api server unreachable")
+        assert operator.stop() == 0
+
+
+def test_a_steady_state_is_not_written_to(cluster: Cluster, config: Path, tmp_path: Path) -> None:
+    settings = {"BARTIZAN_NAMESPACES": "ml", "BARTIZAN_RESYNC_SECONDS": "2"}
+    with operator_process.run(config, tmp_path, settings) as operator:
+        operator.wait_until_ready()
+        apply(cluster, "steady")
+        until(lambda: condition(cluster, "steady", "Ready") != "", "a status")
+        before = -1.0
+        resyncs = operator.metric("bartizan_operator_resyncs_total")
+
+        def is_steady() -> bool:
+            nonlocal before, resyncs
+            if operator.metric("bartizan_operator_resyncs_total") < resyncs + 2:
+                return False
+            now = sum(written(operator, kind) for kind in ("Service", "Deployment", "NetworkPolicy", "ModelDeployment"))
+            is_same, before = now == before, now
+            resyncs = operator.metric("bartizan_operator_resyncs_total")
+            return is_same
+
+        until(is_steady, "two resyncs without a write", seconds=60)
+
+
+def written(operator: OperatorProcess, kind: str) -> float:
+    _, text = operator.ask("metrics", "/metrics")
+    lines = [line for line in text.splitlines() if line.startswith("bartizan_operator_api_writes_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if f'kind="{kind}"' in line)
+
+
+def test_neither_keys_nor_root_are_ever_logged(cluster: Cluster, operator: OperatorProcess) -> None:
+    apply(cluster, "quiet")
+    until(lambda: exists(cluster, "secret", "quiet.chat"), "the client's Secret")
+    operator.stop()
+    log = operator.log.read_text()
+    root = json.loads(cluster.kubectl("-n", installation.NAMESPACE, "get", "secret", "bartizan-root", "-o", "json"))
+    client = json.loads(cluster.kubectl("-n", "ml", "get", "secret", "quiet.chat", "-o", "json"))
+    for encoded in [*root["data"].values(), client["data"]["api_key"]]:
+        assert encoded not in log
+        assert base64.b64decode(encoded).decode("latin-1") not in log
+
+
+def test_a_wrong_setting_ends_it_with_its_name(tmp_path: Path) -> None:
+    with operator_process.run(tmp_path / "none", tmp_path, {"BARTIZAN_WORKERS": "many"}) as operator:
+        assert operator.process.wait(timeout=20) == 2
+        assert operator.said("settings wrong", error="BARTIZAN_WORKERS")
+
+
+def test_no_credentials_end_it_with_the_remedy(tmp_path: Path) -> None:
+    with operator_process.run(tmp_path / "none", tmp_path) as operator:
+        assert operator.process.wait(timeout=20) == 1
+        (line,) = operator.said("no credentials for an api server")
+        assert "KUBECONFIG" in line["remedy"]
+
+
+def test_a_missing_crd_is_said_and_waited_for(tmp_path: Path) -> None:
+    with control_plane() as bare:
+        bare.kubectl("create", "namespace", "ml")
+        installation.install(bare, "--set", "crds.install=false")
+        bare.kubectl("--namespace", installation.NAMESPACE, "delete", "deployment", installation.ACCOUNT)
+        with operator_process.run(operator_process.kubeconfig(bare, tmp_path), tmp_path) as operator:
+            operator.wait_for("custom resource definition missing", subject="modeldeployments.bartizan.dev")
+            assert operator.ask("health", "/readyz")[0] == 503
+            bare.kubectl("apply", "-f", str(CRDS))
+            operator.wait_until_ready()
+            apply(bare, "late")
+            until(lambda: exists(bare, "deployment", "late"), "the workload")
+            assert operator.process.poll() is None
