@@ -139,6 +139,11 @@ def test_commands_that_agree_with_the_socket_pass(command: list[str]) -> None:
     assert read(**{f"{FIRST}.command": command}).spec.template.spec["containers"][0]["command"] == command
 
 
+def test_a_flag_may_stand_in_the_command_and_its_value_in_the_arguments() -> None:
+    changes = {f"{FIRST}.command": ["serve", "--uds"], f"{FIRST}.args": ["/run/model/model.sock"]}
+    assert read(**changes).spec.serving.container == "model"
+
+
 @pytest.mark.parametrize(
     "command",
     [["serve"], ["serve", "--host=127.0.0.1", "--port", "8000"], ["ollama", "--host", "127.0.0.1:8000"]],

@@ -24,9 +24,7 @@ def _passed(paces: tuple[Pace, ...], gaps: list[int]) -> list[int]:
 
 
 @given(limit=LIMITS, window=WINDOWS, gaps=GAPS)
-def test_over_any_span_no_more_pass_than_the_burst_and_the_rate_allow(
-    limit: int, window: int, gaps: list[int]
-) -> None:
+def test_over_any_span_no_more_pass_than_the_burst_and_the_rate_allow(limit: int, window: int, gaps: list[int]) -> None:
     passed = _passed((limits.share(limit, window, replicas=1),), gaps)
     for first in range(len(passed)):
         for last in range(first, len(passed)):

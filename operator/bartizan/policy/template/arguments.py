@@ -85,12 +85,12 @@ def _split(value: str) -> tuple[str, str]:
 
 def _is_unread(value: str) -> bool:
     """Whether the value comes from a variable, which cannot be read here."""
-    return value.startswith("$") or not value
+    return value.startswith("$")
 
 
 def _said(container: Node, clean: Mapping[str, Any]) -> Iterator[tuple[Node, str, str]]:
-    for field in ("command", "args"):
-        yield from _flags(container.key(field, None), clean.get(field, ()))
+    """Each flag with its value, from the command line and from the variables that stand for flags."""
+    yield from _flags(list(_words(container, clean)))
     for position, variable in enumerate(clean.get("env", ())):
         flag = _flag_of(variable.get("name", ""))
         if flag and variable.get("value"):
@@ -102,13 +102,19 @@ def _flag_of(variable: str) -> str:
     return next((flags[0] for variables, flags in table if variable in variables), "")
 
 
-def _flags(field: Node, arguments: list[str]) -> Iterator[tuple[Node, str, str]]:
-    """Each `--flag value` and `--flag=value`, also within the one string that a shell gets."""
-    words = [(position, word) for position, argument in enumerate(arguments) for word in argument.split()]
+def _words(container: Node, clean: Mapping[str, Any]) -> Iterator[tuple[Node, str]]:
+    """Command and arguments as one line, also within the one string that a shell gets."""
+    for field in ("command", "args"):
+        for position, argument in enumerate(clean.get(field, ())):
+            node = container.key(field, None).index(position, argument)
+            yield from ((node, word.strip("'\"")) for word in argument.split())
+
+
+def _flags(words: list[tuple[Node, str]]) -> Iterator[tuple[Node, str, str]]:
+    """`--flag value` and `--flag=value` alike; `--a_b` is `--a-b`, as Python's servers read it."""
     followers = [*(word for _, word in words[1:]), ""]
-    for (position, word), follower in zip(words, followers, strict=False):
-        flag, equals, value = word.strip("'\"").partition("=")
-        flag = flag.replace("_", "-").lower()
-        if flag.startswith("--"):
+    for (node, word), follower in zip(words, followers, strict=False):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
             following = "" if follower.startswith("--") else follower
-            yield field.index(position, word), flag, (value if equals else following).strip("'\"")
+            yield node, name.replace("_", "-").lower(), (value.strip("'\"") if equals else following)
