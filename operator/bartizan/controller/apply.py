@@ -76,9 +76,13 @@ class Applier:
         metadata = live["metadata"]
         if "deletionTimestamp" in metadata:
             return
-        await self._api.delete(
-            kind, metadata["namespace"], metadata["name"], uid=metadata["uid"], propagation=propagation
-        )
+        try:
+            await self._api.delete(
+                kind, metadata["namespace"], metadata["name"], uid=metadata["uid"], propagation=propagation
+            )
+        except ApiError as error:
+            if not error.is_conflict:  # another one has its name: this one has gone
+                raise
 
     async def release(self, kind: Kind, live: Live) -> None:
         """Takes our finalizer off; what was deleted may go."""

@@ -13,7 +13,7 @@ from bartizan.controller.ownership import is_ours
 from bartizan.controller.revision import Accepted
 from bartizan.policy import names
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import ModelDeployment
+from bartizan.policy.model import Manifest, ModelDeployment
 
 KEPT_REVISIONS = 2
 
@@ -50,15 +50,19 @@ async def keep_revision(applier: Applier, world: World, findings: Findings, *, c
     manifest = revision.build(world.identity, chosen, root)
     live = next((item for item in world.revisions if item["metadata"]["name"] == manifest["metadata"]["name"]), None)
     with findings.tolerating():
-        if live is not None and is_ours(live, world.identity) and live.get("data") != manifest["data"]:
-            # A revision's data cannot be changed, so one that somebody else has written must go first.
+        if live is not None and is_ours(live, world.identity) and _is_beyond_repair(manifest, live):
             await applier.remove(CONTROLLER_REVISION, live)
-            live = None
+            live = None  # it is gone: nothing here has finalizers, or else the next look finds it so
         findings.outcomes.append(await applier.ensure(manifest, live, world.identity))
     for item in world.revisions:
         is_kept = chosen.revision - KEPT_REVISIONS < item["revision"] <= chosen.revision
-        if not is_kept and is_ours(item, world.identity):
+        if not is_kept and item["metadata"]["name"] != manifest["metadata"]["name"] and is_ours(item, world.identity):
             await applier.remove(CONTROLLER_REVISION, item)
+
+
+def _is_beyond_repair(manifest: Manifest, live: Manifest) -> bool:
+    """A revision's data cannot be changed, nor can its number go down: one that somebody has written must go first."""
+    return (live.get("data"), live["revision"]) != (manifest["data"], manifest["revision"])
 
 
 async def run(applier: Applier, world: World, wish: ModelDeployment, findings: Findings) -> None:

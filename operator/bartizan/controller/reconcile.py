@@ -14,6 +14,7 @@ from bartizan.controller.guards import GuardState
 from bartizan.controller.log import logger
 from bartizan.controller.observe import World, observe
 from bartizan.controller.report import tell
+from bartizan.controller.revision import Accepted
 from bartizan.controller.root_key import RootError
 from bartizan.controller.tools import Tools
 from bartizan.controller.work_queue import Key
@@ -32,6 +33,7 @@ BLOCKED_SECONDS = 10.0
 class Reconciler:
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
+        self._sealed: dict[str, Accepted] = {}
 
     async def reconcile(self, key: Key) -> Result:
         """Brings the endpoint one step nearer to its spec; raises ApiError for what time may heal."""
@@ -75,6 +77,7 @@ class Reconciler:
             return
         chosen = await issuing.issue(tools, world, findings, wish=wish, root=root)
         findings.pod_template = chosen.pod_template
+        self._sealed[world.identity.uid] = chosen
         await owned.frame(tools.applier, world, wish, findings)
         await owned.keep_revision(tools.applier, world, findings, chosen=chosen, root=root)
         await owned.run(tools.applier, world, wish, findings)
@@ -93,16 +96,21 @@ class Reconciler:
         """Which spec is in force, and which key epochs follow from it."""
         manifest = world.manifest or {}
         findings.sealed = revision.sealed(world.revisions, world.identity, root) if root else ()
-        accepted = findings.accepted = findings.sealed[-1] if findings.sealed else None
+        accepted = findings.accepted = self._newest(world.identity.uid, findings.sealed)
         in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
         findings.deployment, findings.spec, findings.problems = in_force.deployment, in_force.spec, in_force.problems
         if root is not None and in_force.deployment is not None:
             ledger = epochs.read(manifest.get("status", {}))
             if ledger is None:
-                ledger = epochs.begin(self.tools.now(), is_first=not findings.sealed)
+                ledger = epochs.begin(self.tools.now(), is_first=accepted is None)
             findings.ledger = epochs.advance(ledger, in_force.deployment.spec.clients)
         findings.pod_template = accepted.pod_template if accepted else owned.live_template(world)
         findings.policy_was_deleted = policy_keeper.was_deleted(world)
+
+    def _newest(self, uid: str, found: tuple[Accepted, ...]) -> Accepted | None:
+        """As far as this process remembers: who deletes a revision brings back neither an older one nor none."""
+        known = [*found, *(item for item in (self._sealed.get(uid),) if item)]
+        return max(known, key=lambda item: item.revision, default=None)
 
     async def _close(self, world: World, findings: Findings, root: Hidden | None) -> list[Any]:
         """The network policy, before anything that it must hold back."""
@@ -128,7 +136,9 @@ class Reconciler:
 
     async def _take_down(self, world: World) -> Result:
         result = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
-        if result.requeue_after is not None:
+        if result.requeue_after is None:
+            self._sealed.pop(world.identity.uid, None)
+        else:
             await tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
         return result
 

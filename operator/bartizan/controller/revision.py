@@ -43,8 +43,7 @@ def build(identity: Identity, accepted: Accepted, root: Hidden) -> dict[str, Any
         "kind": "ControllerRevision",
         "metadata": metadata(identity, f"{identity.name}.{accepted.revision}"),
         "revision": accepted.revision,
-        # In the order of the alphabet: the API server compares data byte by byte, and a patch of anything sorts it.
-        "data": {"mac": keys.revision_mac(root, identity, payload), "payload": payload.decode()},
+        "data": {"payload": payload.decode(), "mac": keys.revision_mac(root, identity, payload)},
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from bartizan.controller import ownership
 from bartizan.controller.apply import Applier
 from bartizan.controller.kinds import (
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     MODEL_DEPLOYMENT,
     NETWORK_POLICY,
@@ -94,3 +95,7 @@ def _rest(world: World) -> Iterator[tuple[Kind, Live]]:
     ):
         if live is not None:
             yield kind, live
+    # The API server compares their data byte by byte, so the garbage collector cannot patch an owner off them:
+    # with orphans asked for it would try for ever.
+    for live in world.revisions:
+        yield CONTROLLER_REVISION, live

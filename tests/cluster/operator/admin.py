@@ -1,4 +1,4 @@
-"""The cluster's administrator in the operator's tests: plain requests over one connection a thread, by kind and name."""
+"""The cluster's administrator in the operator's tests: plain requests, by kind and name."""
 
 import http.client
 import json

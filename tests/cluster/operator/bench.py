@@ -1,4 +1,4 @@
-"""The workbench of the operator's tests: a control plane with the chart on it, and what tests do with endpoints there."""
+"""The workbench of the operator's tests: a control plane with the chart on it, and endpoints to try things on."""
 
 import base64
 import secrets
@@ -136,7 +136,9 @@ class Endpoint:
 
     def events(self, reason: str) -> list[str]:
         items = self.admin.list(kinds.EVENT, self.namespace)
-        return [item["message"] for item in items if item["reason"] == reason and item["involvedObject"]["uid"] == self.uid]
+        return [
+            item["message"] for item in items if item["reason"] == reason and item["involvedObject"]["uid"] == self.uid
+        ]
 
     def inventory(self) -> dict[str, Live]:
         """Everything of the endpoint but pods, ReplicaSets and Events, by kind and name."""
@@ -157,9 +159,7 @@ def until(
     claim: Callable[[], object], what: str | Callable[[], object] = "", *, seconds: float = PATIENCE_SECONDS
 ) -> None:
     """Waits for the claim to hold; fails with what it last saw."""
-    waiting.until(
-        lambda: bool(claim()), seconds=seconds, complaint=lambda: str(what() if callable(what) else what)
-    )
+    waiting.until(lambda: bool(claim()), seconds=seconds, complaint=lambda: str(what() if callable(what) else what))
 
 
 @contextmanager

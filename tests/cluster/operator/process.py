@@ -47,7 +47,9 @@ class Operator:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of all samples of this name with these labels."""
-        return sum(value for sample, have, value in self._samples() if sample == name and labels.items() <= have.items())
+        return sum(
+            value for sample, have, value in self._samples() if sample == name and labels.items() <= have.items()
+        )
 
     def writes(self) -> dict[str, float]:
         """Write requests so far, as `verb kind`."""
@@ -81,7 +83,7 @@ def running(kubeconfig: Path, **settings: object) -> Iterator[Operator]:
     environment |= {f"BARTIZAN_{name.upper()}": str(value) for name, value in chosen.items()}
     environment |= {"KUBECONFIG": str(kubeconfig), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator"]
-    process = subprocess.Popen(  # noqa: SIM115 - ended below
+    process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tempfile.gettempdir()
     )
     operator = Operator(process)
@@ -107,6 +109,5 @@ def _free_port() -> int:
 
 def _read(process: subprocess.Popen[str], output: list[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        output.append(line)
+    output.extend(process.stdout)  # line by line, as they come
     process.stdout.close()

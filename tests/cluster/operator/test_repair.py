@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cluster.attempts import merge
 from tests.cluster.operator.admin import Admin, Live
 from tests.cluster.operator.bench import Bench, Endpoint, until
 from tests.cluster.operator.process import Operator
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.cluster
 CASES = yaml.safe_load((Path(__file__).parent / "repairs.yaml").read_text())
 REPAIR_SECONDS = 2.0
 VOLATILE = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
+FOLLOWS_THE_PODS = {"Deployment echo", "Secret echo.guard.bartizan"}
+"""The Deployment's controller writes status and notes; the guards' shares of the limits follow the number of pods."""
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +45,18 @@ def test_a_foreign_change_is_put_back(case: dict[str, Any], patient: Endpoint, o
     manager = case.get("as", "mallory")
     before = patient.admin.must_get(kind, patient.namespace, name)
     repaired = operator.metric("bartizan_operator_drift_repaired_total", kind=kind.kind)
-    events = len(patient.events("DriftRepaired"))
     _do(case, patient.admin, kind, before, manager)
-    until(lambda: _is_as(patient.admin.get(kind, patient.namespace, name), before), seconds=REPAIR_SECONDS)
+    until(
+        lambda: _is_as(patient.admin.get(kind, patient.namespace, name), before),
+        lambda: (_differing(patient.admin.get(kind, patient.namespace, name), before), operator.output[-3:]),
+        seconds=REPAIR_SECONDS,
+    )
     until(lambda: operator.metric("bartizan_operator_drift_repaired_total", kind=kind.kind) > repaired, "counted")
-    until(lambda: len(patient.events("DriftRepaired")) > events, "told of")
-    assert any(_tells_of(text, kind, name, case, manager) for text in patient.events("DriftRepaired"))
+    told = patient.events
+    until(
+        lambda: any(_tells_of(text, kind, name, case, manager) for text in told("DriftRepaired")),
+        lambda: (case, told("DriftRepaired")),
+    )
     _assert_peace(patient, operator)
 
 
@@ -56,7 +65,12 @@ def _do(case: dict[str, Any], admin: Admin, kind: Kind, before: Live, manager: s
     if case.get("delete"):
         admin.delete(kind, namespace, name)
         return
-    body = json.loads(json.dumps(case.get("json") or case["patch"]).replace("$CONFIGMAP_UID", _config_map_uid(admin, namespace)))
+    if "put" in case:
+        admin.replace(kind, merge(before, case["put"]), manager=manager)
+        return
+    body = json.loads(
+        json.dumps(case.get("json") or case["patch"]).replace("$CONFIGMAP_UID", _config_map_uid(admin, namespace))
+    )
     admin.patch(kind, namespace, name, body, manager=manager, subresource=case.get("subresource", ""))
 
 
@@ -70,9 +84,28 @@ def _is_as(now: Live | None, before: Live) -> bool:
     return now is not None and _content(now) == _content(before)
 
 
+def _differing(now: Live | None, before: Live) -> list[str]:
+    """Paths, to show where a repair went wrong."""
+    return (
+        ["gone"]
+        if now is None
+        else [f"{path}: {text}" for path, text in _flat(_content(now)) ^ _flat(_content(before))]
+    )
+
+
+def _flat(value: Any, path: str = "") -> set[tuple[str, str]]:
+    if isinstance(value, dict):
+        return {leaf for name, item in value.items() for leaf in _flat(item, f"{path}.{name}")}
+    if isinstance(value, list):
+        return {leaf for position, item in enumerate(value) for leaf in _flat(item, f"{path}[{position}]")}
+    return {(path, str(value))}
+
+
 def _content(live: Live) -> Live:
     metadata = {name: value for name, value in live["metadata"].items() if name not in VOLATILE}
-    annotations = {key: text for key, text in metadata.get("annotations", {}).items() if "deployment.kubernetes" not in key}
+    annotations = {
+        key: text for key, text in metadata.get("annotations", {}).items() if "deployment.kubernetes" not in key
+    }
     rest = {name: value for name, value in live.items() if name not in ("metadata", "status")}
     if "clusterIP" in rest.get("spec", {}):
         rest["spec"] = {name: value for name, value in rest["spec"].items() if name not in ("clusterIP", "clusterIPs")}
@@ -90,7 +123,4 @@ def _assert_peace(endpoint: Endpoint, operator: Operator) -> None:
     endpoint.edit({"metadata": {"annotations": {"example.com/look": os.urandom(4).hex()}}})
     until(lambda: operator.metric("bartizan_operator_reconciles_total") > seen)
     later = endpoint.versions()
-    # The Deployment's controller follows the template with its own status and note.
-    assert {name: version for name, version in later.items() if "Deployment" not in name} == {
-        name: version for name, version in versions.items() if "Deployment" not in name
-    }
+    assert {name for name in versions if later[name] != versions[name]} <= FOLLOWS_THE_PODS
