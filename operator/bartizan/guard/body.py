@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from bartizan.guard import strict_json
-from bartizan.guard.profiles.profile import Route
+from bartizan.guard.profiles.contract import Route
 from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bartizan.guard.profiles import openai
-from bartizan.guard.profiles.profile import Profile
+from bartizan.guard.profiles.contract import Profile
 from bartizan.policy import document as documents
 from bartizan.policy import limits
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument

@@ -1,6 +1,6 @@
 """Judges a request by its head alone: path, method, and the headers that say what the body is."""
 
-from bartizan.guard.profiles.profile import Profile, Route
+from bartizan.guard.profiles.contract import Profile, Route
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head, too_large
 from bartizan.policy.reasons import Reason

@@ -11,7 +11,7 @@ from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.metrics import Metrics
-from bartizan.guard.profiles.profile import Route
+from bartizan.guard.profiles.contract import Route
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.relay import Relay

@@ -36,5 +36,8 @@ class Relay:
     def piece(self, data: bytes) -> None:
         self._reply.piece(data)
 
+    def flush(self) -> None:
+        self._reply.flush()
+
     def end(self) -> None:
         self._reply.end()

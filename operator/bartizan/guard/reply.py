@@ -34,15 +34,19 @@ class Wire(Protocol):
 
 
 class Reply:
-    """Sent once: either `whole`, or `start`, any number of `piece`s and `end`; `cut` ends it visibly unfinished."""
+    """Sent once: either `whole`, or `start`, any number of `piece`s and `end`; `cut` ends it visibly unfinished.
 
-    __slots__ = ("_is_chunked", "_is_over", "_request_id", "_wire", "body_bytes", "has_body", "status")
+    What is started is written at the next `flush` or at the end: what came together leaves together.
+    """
+
+    __slots__ = ("_is_chunked", "_is_over", "_request_id", "_waiting", "_wire", "body_bytes", "has_body", "status")
 
     def __init__(self, wire: Wire, request_id: str, *, has_body: bool) -> None:
         self._wire = wire
         self._request_id = request_id.encode("ascii")
         self._is_chunked = False
         self._is_over = False
+        self._waiting: list[bytes] = []
         self.has_body = has_body
         self.status = 0
         self.body_bytes = 0
@@ -63,21 +67,28 @@ class Reply:
         self.status = status
         self._is_chunked = length is None
         framing = (b"Transfer-Encoding", b"chunked") if length is None else (b"Content-Length", b"%d" % length)
-        self._wire.write(self._head(status, [*headers, framing]))
+        self._waiting.append(self._head(status, [*headers, framing]))
 
     def piece(self, data: bytes) -> None:
         self.body_bytes += len(data)
-        self._wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        self._waiting.append(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._wire.write(b"".join(self._waiting))
+            self._waiting.clear()
 
     def end(self) -> None:
         if self._is_chunked:
-            self._wire.write(b"0\r\n\r\n")
+            self._waiting.append(b"0\r\n\r\n")
+        self.flush()
         self._finish()
 
     def cut(self) -> None:
         """Close without the end that HTTP asks for, so that nobody takes the part for the whole."""
         if not self._is_over:
             self._is_over = True
+            self.flush()
             self._wire.cut()
 
     @property

@@ -35,6 +35,8 @@ class Receiver(Protocol):
 
     def piece(self, data: bytes) -> None: ...
 
+    def flush(self) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -144,6 +146,8 @@ class UpstreamConnection(asyncio.Protocol):
             data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._pieces.clear()
             self._receiver.piece(data)
+        if not self._has_ended:
+            self._receiver.flush()
         if self._has_ended:
             self._receiver.end()
             self._is_reusable = self._parser.should_keep_alive()

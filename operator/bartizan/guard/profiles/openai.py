@@ -4,7 +4,7 @@ import json
 import re
 
 from bartizan.guard.profiles import openai_schema as schema
-from bartizan.guard.profiles.profile import Profile, Route
+from bartizan.guard.profiles.contract import Profile, Route
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
