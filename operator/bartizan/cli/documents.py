@@ -54,7 +54,7 @@ def read_text(text: str, name: str) -> Iterator[Document]:
     loader = _StrictLoader(text)
     position = 1
     try:
-        while loader.check_data():
+        while loader.check_data():  # type: ignore[no-untyped-call] # the stubs leave it out
             value = loader.get_data()
             if value is not None:
                 yield from _unfold(Document(f"{name}:{position}", value))

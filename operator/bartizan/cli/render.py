@@ -5,12 +5,12 @@ What only a cluster can give (UIDs, the root key) stands as a placeholder; no ke
 
 import argparse
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from bartizan.cli import documents
 from bartizan.controller.builders import (
     client_secret,
     deployment,
@@ -42,20 +42,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints YAML documents in the order in which the operator writes them; 1 where a spec is refused."""
-    text = sys.stdin.read() if arguments.filename == "-" else Path(arguments.filename).read_text(encoding="utf-8")
     installation = surroundings(Settings(guard_image=arguments.guard_image))
-    code = 0
-    for manifest in yaml.safe_load_all(text):
-        if not isinstance(manifest, dict) or manifest.get("kind") != names.KIND:
-            continue
-        parsed = parse.parse(manifest, _identity(manifest, arguments.namespace))
-        if isinstance(parsed, ModelDeployment):
-            yaml.safe_dump_all(manifests(parsed, installation), sys.stdout, sort_keys=False, explicit_start=True)
-            continue
-        code = 1
-        for problem in parsed:
-            print(f"{arguments.filename}: {problem}", file=sys.stderr)
-    return code
+    complaints: list[str] = []
+    for document in documents.read(arguments.filename):
+        if document.complaint:
+            complaints.append(f"{document.place}: {document.complaint}")
+        elif isinstance(document.value, Mapping) and document.value.get("kind") == names.KIND:
+            wish = parse.parse(document.value, _identity(document.value, arguments.namespace))
+            if isinstance(wish, ModelDeployment):
+                yaml.safe_dump_all(manifests(wish, installation), sys.stdout, sort_keys=False, explicit_start=True)
+            else:
+                complaints += [f"{document.place}: {problem}" for problem in wish]
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
 
 
 def manifests(wish: ModelDeployment, installation: Surroundings) -> Iterator[dict[str, Any]]:
@@ -79,7 +79,7 @@ def _without_values(secret: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "stringData": dict.fromkeys(secret["data"], PLACEHOLDER)}
 
 
-def _identity(manifest: dict[str, Any], namespace: str) -> Identity:
+def _identity(manifest: Mapping[str, Any], namespace: str) -> Identity:
     metadata = manifest.get("metadata") or {}
     return Identity(
         namespace=str(metadata.get("namespace") or namespace),

@@ -11,6 +11,10 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say what the process start says
         self.registry = CollectorRegistry()
+        self._declare_requests()
+        self._declare_state()
+
+    def _declare_requests(self) -> None:
         self.requests = Counter(
             "bartizan_guard_requests",
             "Requests by route and by the reason of their end.",
@@ -34,6 +38,11 @@ class Metrics:
         self.answer_bytes = Counter(
             "bartizan_guard_answer_bytes", "Bytes of the model's answers that were passed on.", registry=self.registry
         )
+        self.audit_lost = Counter(
+            "bartizan_guard_audit_lines_lost", "Audit lines that could not be written.", registry=self.registry
+        )
+
+    def _declare_state(self) -> None:
         self.connections = Gauge("bartizan_guard_connections", "Clients' open connections.", registry=self.registry)
         self.in_flight = Gauge(
             "bartizan_guard_requests_in_flight", "Requests that hold a slot now.", registry=self.registry
@@ -47,7 +56,4 @@ class Metrics:
             "bartizan_guard_document_good",
             "1 while the document's file is what is in force, 0 while it is absent or refused.",
             registry=self.registry,
-        )
-        self.audit_lost = Counter(
-            "bartizan_guard_audit_lines_lost", "Audit lines that could not be written.", registry=self.registry
         )

@@ -7,6 +7,7 @@ nothing; coming back after a removal raises it by one.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bartizan.policy.model import Client
 
@@ -54,12 +55,24 @@ def _active(known: Entry | None, client: Client, floor: int) -> Entry:
     return Entry(client.name, client.key_epoch, known.epoch + raised)
 
 
-def read(status: Mapping[str, object]) -> Ledger:
-    """The ledger from a status."""
+def begin(now: datetime, *, is_first: bool) -> Ledger:
+    """An empty ledger: of a new endpoint, or of one whose ledger somebody has wiped.
+
+    Then nobody knows which keys were retired. So all are: the clock is above every epoch that was ever counted up to.
+    """
+    return Ledger(floor=1 if is_first else int(now.timestamp()))
+
+
+def read(status: Mapping[str, object]) -> Ledger | None:
+    """The ledger from a status; None where there is none."""
     entries = status.get("clients")
     floor = status.get("epochFloor")
+    if entries is None or floor is None:
+        return None
     return Ledger(
-        entries=tuple(_entry(item) for item in (entries if isinstance(entries, list) else ()) if isinstance(item, Mapping)),
+        entries=tuple(
+            _entry(item) for item in (entries if isinstance(entries, list) else ()) if isinstance(item, Mapping)
+        ),
         floor=floor if isinstance(floor, int) and floor > 0 else 1,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from bartizan.controller.builders import probes
 from bartizan.controller.builders.guard_container import BIN_PATH, BIN_VOLUME, LAUNCHER, SOCKET_VOLUME
 from bartizan.policy.model import Serving
+from bartizan.policy.template.environment import DANGEROUS_SWITCHES
 
 CACHE_VOLUME = "bartizan-cache"
 CACHE_PATH = "/var/cache/model"
@@ -61,9 +62,12 @@ def _serve(container: dict[str, Any], serving: Serving) -> dict[str, Any]:
 
 
 def _environment(container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The template's variables, and ours where it has none: `env` wins over what `envFrom` might bring in unseen."""
     given = list(container.get("env", ()))
-    missing = [name for name in CACHE_VARIABLES if name not in {variable["name"] for variable in given}]
-    return [*given, *({"name": name, "value": CACHE_PATH} for name in missing)]
+    ours = {**dict.fromkeys(CACHE_VARIABLES, CACHE_PATH), **dict.fromkeys(DANGEROUS_SWITCHES, "0")}
+    for variable in given:
+        ours.pop(variable["name"], None)
+    return [*given, *({"name": name, "value": value} for name, value in ours.items())]
 
 
 def _security_context(wish: Mapping[str, Any], pod_context: Mapping[str, Any]) -> dict[str, Any]:

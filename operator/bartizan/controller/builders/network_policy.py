@@ -1,26 +1,14 @@
 """NetworkPolicy: closed both ways; in to the guard's port from declared clients, out to nothing that is not named."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from bartizan.controller.builders.surroundings import Surroundings, pod_selector
-from bartizan.policy import names
+from bartizan.policy import addresses, names
 from bartizan.policy.model import AccessFrom, EgressRule, Identity, Manifest, ModelDeployment, NamespaceScope
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server itself on every namespace; a tenant cannot move it."""
-
-NEVER_REACHABLE = (
-    "169.254.0.0/16",  # link-local: the metadata service of AWS, Azure, GCP, OpenStack and most others
-    "100.100.100.200/32",  # Alibaba Cloud's metadata service
-    "168.63.129.16/32",  # Azure's host agent
-    "192.0.0.192/32",  # Oracle Cloud's metadata service
-    "fe80::/10",  # link-local
-    "fd00:ec2::254/128",  # AWS's metadata service over IPv6
-    "fd20:ce::254/128",  # Google Cloud's metadata service over IPv6
-)
-"""Excepted from every ipBlock of an egress rule: from these addresses a workload gets the node's identity."""
 
 
 def build(deployment: ModelDeployment, surroundings: Surroundings, *, name: str | None = None) -> dict[str, Any]:
@@ -99,20 +87,8 @@ def _peer(peer: Manifest) -> dict[str, Any]:
     if "ipBlock" not in peer:
         return dict(peer)
     block = peer["ipBlock"]
-    excepted = [*block.get("except", ()), *_exceptions(block["cidr"])]
+    excepted = [*block.get("except", ()), *addresses.exceptions_within(block["cidr"])]
     return {"ipBlock": {"cidr": block["cidr"], **({"except": sorted(set(excepted))} if excepted else {})}}
-
-
-def _exceptions(cidr: str) -> list[str]:
-    """Those of NEVER_REACHABLE that lie within the block; the API refuses exceptions that do not."""
-    block = ipaddress.ip_network(cidr)
-    return [
-        never
-        for never in NEVER_REACHABLE
-        if (network := ipaddress.ip_network(never)).version == block.version
-        and network != block
-        and network.subnet_of(block)  # type: ignore[arg-type] # both are of one version here
-    ]
 
 
 def _dns_rule(surroundings: Surroundings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy import addresses, selectors
+from bartizan.policy import addresses, label_selectors
 from bartizan.policy.model import AccessFrom, Client, NamespaceScope
 from bartizan.policy.nodes import Absent, Node, show
 from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Whole
@@ -34,7 +34,7 @@ def _ip_blocks(node: Node) -> list[str]:
 
 
 _FROM = Record(
-    {"namespaces": Choice(tuple(NamespaceScope)), "selector": selectors.SHAPE, "ipBlocks": _ip_blocks},
+    {"namespaces": Choice(tuple(NamespaceScope)), "selector": label_selectors.SHAPE, "ipBlocks": _ip_blocks},
 )
 
 
@@ -46,7 +46,7 @@ def _from(node: Node) -> dict[str, Any]:
         spot.refuse("is missing; with namespaces Selector say which namespaces by their labels")
     elif not is_selector and "selector" in section:
         spot.refuse("is only read with namespaces Selector; remove it or set namespaces to Selector")
-    elif is_selector and not selectors.names_something(section["selector"]):
+    elif is_selector and not label_selectors.names_something(section["selector"]):
         spot.refuse(
             "would choose every namespace, or all but a few; "
             "name at least one label that a namespace must have, or set namespaces to All"

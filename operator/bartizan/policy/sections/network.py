@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy import addresses, selectors
+from bartizan.policy import addresses, label_selectors
 from bartizan.policy.model import EgressRule
 from bartizan.policy.nodes import Node
 from bartizan.policy.shapes import Choice, Many, Record, Whole
@@ -39,7 +39,7 @@ def _ip_block(node: Node) -> dict[str, Any]:
     return clean
 
 
-_PEER = Record({"ipBlock": _ip_block, "namespaceSelector": selectors.SHAPE, "podSelector": selectors.SHAPE})
+_PEER = Record({"ipBlock": _ip_block, "namespaceSelector": label_selectors.SHAPE, "podSelector": label_selectors.SHAPE})
 
 
 def _peer(node: Node) -> dict[str, Any]:

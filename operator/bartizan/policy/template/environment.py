@@ -74,10 +74,14 @@ _FROM = Record(
 )
 FROM = Many(_FROM, 32)
 
-DANGEROUS: Mapping[str, str] = {
+DANGEROUS_SWITCHES: Mapping[str, str] = {
     "VLLM_SERVER_DEV_MODE": "it opens the server's control paths",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "it lets requests load weights",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "it lets messages run code",
+}
+"""Off when 0; rendered so on the serving container, where a ConfigMap of `envFrom` could else switch them on."""
+DANGEROUS: Mapping[str, str] = {
+    **DANGEROUS_SWITCHES,
     "VLLM_API_KEY": "the guard holds the keys, and the server would refuse the guard",
     "LLAMA_API_KEY": "the guard holds the keys, and the server would refuse the guard",
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bartizan.policy import selectors
+from bartizan.policy import label_selectors
 from bartizan.policy.nodes import Node
 from bartizan.policy.shapes import LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, Choice, Many, Pairs, Record, Whole
 from bartizan.policy.template.security import UNKNOWN
@@ -47,9 +47,9 @@ _NODE_AFFINITY = Record(
 )
 _POD_TERM = Record(
     {
-        "labelSelector": selectors.SHAPE,
+        "labelSelector": label_selectors.SHAPE,
         "namespaces": Many(LABEL, 32),
-        "namespaceSelector": selectors.SHAPE,
+        "namespaceSelector": label_selectors.SHAPE,
         "topologyKey": LABEL_KEY,
         "matchLabelKeys": Many(LABEL_KEY, 16),
         "mismatchLabelKeys": Many(LABEL_KEY, 16),
@@ -102,7 +102,7 @@ SPREAD = Many(
             "maxSkew": Whole(1, 1000),
             "topologyKey": LABEL_KEY,
             "whenUnsatisfiable": Choice(("DoNotSchedule", "ScheduleAnyway")),
-            "labelSelector": selectors.SHAPE,
+            "labelSelector": label_selectors.SHAPE,
             "minDomains": Whole(1, 1000),
             "nodeAffinityPolicy": _POLICY,
             "nodeTaintsPolicy": _POLICY,
