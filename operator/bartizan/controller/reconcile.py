@@ -26,7 +26,7 @@ LOGGER = logger(__name__)
 OUT_OF_SYNC_SECONDS = 0.25
 """How soon a guard that is behind is asked again; the second touch comes after one second."""
 UNREACHABLE_SECONDS = 5.0
-BLOCKED_SECONDS = 10.0
+BLOCKED_SECONDS = 5.0
 """How soon a name that is taken, a root that is lost or a former life is looked at again."""
 
 

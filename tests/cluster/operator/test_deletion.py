@@ -1,0 +1,153 @@
+"""The way down: workload first, policy last, whatever the cascade; nothing hangs, no pod is without its policy."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.cluster.operator.admin import Admin
+from tests.cluster.operator.bench import Bench, Endpoint, until
+
+from bartizan.controller import kinds
+from bartizan.policy import names
+
+pytestmark = pytest.mark.cluster
+
+HOLD = "example.com/slow-end"
+"""A finalizer on a pod stands for containers that take their time to end: there is no kubelet here."""
+CASCADES = ["Background", "Foreground", "Orphan"]
+
+
+def _slow_pod(endpoint: Endpoint) -> str:
+    """One of the endpoint's pods, which will not go before it is let go."""
+    until(endpoint.pods, "a pod")
+    name: str = endpoint.pods()[0]["metadata"]["name"]
+    endpoint.admin.patch(kinds.POD, endpoint.namespace, name, {"metadata": {"finalizers": [HOLD]}})
+    return name
+
+
+def _let_end(endpoint: Endpoint, pod: str) -> None:
+    endpoint.admin.patch(kinds.POD, endpoint.namespace, pod, {"metadata": {"finalizers": None}})
+
+
+class Order:
+    """Looks all the time; notes every moment at which something was gone that had to outlive something else."""
+
+    def __init__(self, admin: Admin, endpoint: Endpoint) -> None:
+        self._admin = admin
+        self._endpoint = endpoint
+        self._stop = threading.Event()
+        self.violations: list[str] = []
+
+    def _look(self) -> None:
+        """Each list is older than the one after it, so what is missing in the last was missing in truth."""
+        endpoint = self._endpoint
+        pods = self._admin.list(kinds.POD, endpoint.namespace, **{names.ENDPOINT_LABEL: endpoint.name})
+        policies = self._admin.list(kinds.NETWORK_POLICY, endpoint.namespace)
+        still = self._admin.list(kinds.POD, endpoint.namespace, **{names.ENDPOINT_LABEL: endpoint.name})
+        lasting = {pod["metadata"]["uid"] for pod in pods} & {pod["metadata"]["uid"] for pod in still}
+        if lasting and not policies:
+            self.violations.append("a pod without a policy")
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._look()
+
+    @contextmanager
+    def watching(self) -> Iterator["Order"]:
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def _assert_all_gone(endpoint: Endpoint) -> None:
+    admin, namespace = endpoint.admin, endpoint.namespace
+    until(lambda: admin.get(kinds.MODEL_DEPLOYMENT, namespace, endpoint.name) is None, lambda: endpoint.live)
+    until(lambda: not endpoint.inventory(), lambda: list(endpoint.inventory()))
+    until(lambda: not endpoint.pods())
+    assert admin.list(kinds.REPLICA_SET, namespace) == []
+
+
+@pytest.mark.parametrize("cascade", CASCADES)
+def test_the_policy_stays_until_the_last_pod_has_ended(cascade: str, endpoint: Endpoint) -> None:
+    pod = _slow_pod(endpoint)
+    with Order(endpoint.admin, endpoint).watching() as order:
+        endpoint.delete(propagationPolicy=cascade)
+        until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
+        until(lambda: endpoint.condition("Ready").get("reason") == "Deleting")
+        policy = endpoint.must_own("NetworkPolicy")
+        assert names.FINALIZER in policy["metadata"]["finalizers"]
+        _let_end(endpoint, pod)
+        _assert_all_gone(endpoint)
+    assert order.violations == []
+
+
+@pytest.mark.parametrize("cascade", CASCADES)
+def test_a_deployment_deleted_by_hand_comes_back_behind_its_policy(cascade: str, endpoint: Endpoint) -> None:
+    until(endpoint.pods)
+    former = endpoint.must_own("Deployment")["metadata"]["uid"]
+    with Order(endpoint.admin, endpoint).watching() as order:
+        endpoint.admin.delete(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, propagationPolicy=cascade)
+        until(lambda: (endpoint.owned("Deployment") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
+        until(lambda: endpoint.status["pods"]["summary"] == "1/1", lambda: endpoint.status)
+    assert order.violations == []
+
+
+def test_orphans_of_a_deployment_deleted_by_hand_go_with_the_endpoint(endpoint: Endpoint) -> None:
+    until(endpoint.pods)
+    endpoint.admin.delete(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, propagationPolicy="Orphan")
+    until(lambda: endpoint.owned("Deployment"))
+    endpoint.delete()
+    _assert_all_gone(endpoint)
+
+
+def test_a_namespace_goes_with_all_its_endpoints_and_the_policy_last(endpoint: Endpoint) -> None:
+    pod = _slow_pod(endpoint)
+    with Order(endpoint.admin, endpoint).watching() as order:
+        endpoint.admin.delete(kinds.NAMESPACE, None, endpoint.namespace)
+        until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
+        _let_end(endpoint, pod)
+        until(lambda: endpoint.admin.get(kinds.NAMESPACE, None, endpoint.namespace) is None, seconds=40)
+    assert order.violations == []
+
+
+def test_a_policy_whose_modeldeployment_was_torn_away_stays_as_long_as_its_pods(endpoint: Endpoint) -> None:
+    pod = _slow_pod(endpoint)
+    endpoint.admin.delete(kinds.MODEL_DEPLOYMENT, endpoint.namespace, endpoint.name, propagationPolicy="Background")
+    _strip_until_gone(endpoint)
+    until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
+    assert endpoint.owned("NetworkPolicy")
+    _let_end(endpoint, pod)
+    until(lambda: endpoint.owned("NetworkPolicy") is None)
+
+
+def test_a_new_endpoint_of_the_same_name_waits_for_the_pods_of_the_former(bench: Bench, endpoint: Endpoint) -> None:
+    pod = _slow_pod(endpoint)
+    endpoint.delete()
+    _strip_until_gone(endpoint)
+    later = bench.endpoint(endpoint.namespace)
+    until(lambda: "former" in later.condition("Ready").get("message", ""), lambda: later.status)
+    selected: dict[str, Any] = later.must_own("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert selected[names.ENDPOINT_UID_LABEL] == endpoint.uid, "the former pods' policy is still theirs"
+    assert later.owned("Deployment") is None or later.must_own("Deployment")["metadata"]["uid"]
+    _let_end(endpoint, pod)
+    until(lambda: later.condition("Accepted").get("reason") == "SpecAccepted" and later.pods(), lambda: later.status)
+    selected = later.must_own("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert selected[names.ENDPOINT_UID_LABEL] == later.uid
+
+
+def _strip_until_gone(endpoint: Endpoint) -> None:
+    """As somebody in a hurry does it: the finalizer taken off by hand."""
+
+    def is_gone() -> bool:
+        if endpoint.admin.get(kinds.MODEL_DEPLOYMENT, endpoint.namespace, endpoint.name) is None:
+            return True
+        endpoint.edit({"metadata": {"finalizers": None}})
+        return False
+
+    until(is_gone)

@@ -1,0 +1,127 @@
+"""Whoever deletes the network policy, however: at every moment one that selects the pods is there."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.cluster.operator.bench import Endpoint, until
+
+from bartizan.controller.kinds import NETWORK_POLICY
+from bartizan.policy import names
+
+pytestmark = pytest.mark.cluster
+
+TWIN = names.policy_twin("echo")
+NAKED_SECONDS = 1.0
+"""For how long nothing may be there after finalizer and policy were taken away: nobody can prevent it."""
+
+
+class Lookout:
+    """Lists the policies without a pause, and counts the looks that found none in force over the pods."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._stop = threading.Event()
+        self.looks = 0
+        self.naked = 0
+        self.longest_naked = 0
+
+    def run(self) -> None:
+        labels = {names.ENDPOINT_LABEL: self._endpoint.name, names.ENDPOINT_UID_LABEL: self._endpoint.uid}
+        row = 0
+        while not self._stop.is_set():
+            policies = self._endpoint.admin.list(NETWORK_POLICY, self._endpoint.namespace)
+            is_naked = not any(policy["spec"]["podSelector"].get("matchLabels") == labels for policy in policies)
+            row = row + 1 if is_naked else 0
+            self.looks, self.naked = self.looks + 1, self.naked + is_naked
+            self.longest_naked = max(self.longest_naked, row)
+
+    @contextmanager
+    def watching(self) -> Iterator["Lookout"]:
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            until(lambda: self.looks > 1)
+            yield self
+            seen = self.looks
+            until(lambda: self.looks > seen + 1)
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def _is_whole(endpoint: Endpoint, former: str) -> Callable[[], bool]:
+    """One policy, anew, nobody's deletion upon it, and no twin."""
+
+    def check() -> bool:
+        policy = endpoint.owned("NetworkPolicy")
+        if policy is None or "deletionTimestamp" in policy["metadata"] or policy["metadata"]["uid"] == former:
+            return False
+        return endpoint.admin.get(NETWORK_POLICY, endpoint.namespace, TWIN) is None
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"gracePeriodSeconds": 0}, {"propagationPolicy": "Foreground"}, {"propagationPolicy": "Orphan"}],
+    ids=["plain", "grace-0", "foreground", "orphan"],
+)
+def test_a_deleted_policy_is_made_anew_without_a_gap(endpoint: Endpoint, options: dict[str, object]) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    with Lookout(endpoint).watching() as lookout:
+        endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name, **options)
+        until(_is_whole(endpoint, former))
+    assert lookout.naked == 0, f"{lookout.naked} of {lookout.looks} looks found no policy"
+    until(lambda: endpoint.events("PolicyDeletionAnswered"))
+
+
+def test_deleting_policy_and_twin_again_and_again_opens_nothing(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    with Lookout(endpoint).watching() as lookout:
+        for _ in range(10):
+            for name in (endpoint.name, TWIN):
+                endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, name)
+        until(_is_whole(endpoint, former))
+    assert lookout.naked == 0, f"{lookout.naked} of {lookout.looks} looks found no policy"
+
+
+def test_deleting_the_whole_collection_opens_nothing(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    with Lookout(endpoint).watching() as lookout:
+        endpoint.admin.send("DELETE", NETWORK_POLICY.path(endpoint.namespace))
+        until(_is_whole(endpoint, former))
+    assert lookout.naked == 0
+
+
+def test_a_deletion_held_up_by_a_foreign_finalizer_is_answered_too(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    body = {"metadata": {"finalizers": [names.FINALIZER, "example.com/hold"]}}
+    with Lookout(endpoint).watching() as lookout:
+        endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, body)
+        endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
+        until(_is_whole(endpoint, former))
+    assert lookout.naked == 0
+
+
+def test_finalizer_and_policy_taken_at_once_are_back_at_once(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, {"metadata": {"finalizers": None}})
+    endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
+    until(lambda: endpoint.owned("NetworkPolicy") is not None, seconds=NAKED_SECONDS)
+    until(lambda: names.FINALIZER in (endpoint.must_own("NetworkPolicy")["metadata"].get("finalizers") or ()))
+    assert endpoint.must_own("NetworkPolicy")["metadata"]["uid"] == former or _is_whole(endpoint, former)()
+
+
+def test_a_policy_made_a_strangers_is_replaced_by_the_twin(endpoint: Endpoint) -> None:
+    policy = endpoint.must_own("NetworkPolicy")
+    policy["metadata"] |= {"labels": {}, "finalizers": [], "annotations": {}}
+    policy["spec"]["podSelector"] = {"matchLabels": {"app": "nothing"}}
+    endpoint.admin.replace(NETWORK_POLICY, policy)
+    until(lambda: endpoint.admin.get(NETWORK_POLICY, endpoint.namespace, TWIN))
+    until(lambda: endpoint.condition("Accepted").get("reason") == "NameTaken")
+    assert "NetworkPolicy echo" in endpoint.condition("Accepted")["message"]
+    endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
+    until(lambda: endpoint.condition("Accepted").get("reason") == "SpecAccepted")
+    until(_is_whole(endpoint, policy["metadata"]["uid"]))
