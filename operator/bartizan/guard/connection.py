@@ -95,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
         self._around.deadlines.watch(self)
         self._enter(State.HEAD)
         if not self._listener.joined(self):
-            self._begin(self._incoming.refused(_overloaded()))
+            self._refuse_wire(_overloaded())
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._around.deadlines.forget(self)
@@ -148,6 +148,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse_wire(self, refusal: Refusal) -> None:
         """Refuse what is not the HTTP that the guard speaks, whether or not its answer is being prepared."""
+        self._enter(State.CLOSING)
         self._incoming.keeps_alive = False
         if self._is_answering and self._incoming.request is not None:
             self._incoming.request.fail(refusal)
@@ -184,7 +185,6 @@ class ClientConnection(asyncio.Protocol):
     def expire(self) -> None:
         """A deadline has passed: a request that is not whole is told so, everything else ends."""
         if self._state is State.BODY or (self._state is State.HEAD and self._incoming.has_begun):
-            self._enter(State.CLOSING)
             self._refuse_wire(Refusal(Reason.REQUEST_TIMEOUT, "The request did not arrive in time; send it again."))
         elif self._state in (State.IDLE, State.HEAD) and not self._is_paused:
             self._transport.close()

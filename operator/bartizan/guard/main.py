@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -29,8 +30,13 @@ from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
 from bartizan.guard.upstream import Upstream
 
+MOST_FILES = 65536
+"""Sockets that the guard asks the kernel for, where its limit allows: some systems start processes with 1,024."""
+
 
 def main(arguments: list[str]) -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MOST_FILES), hard))
     return uvloop.run(_serve(settings.parse(arguments)))
 
 
