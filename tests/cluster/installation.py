@@ -116,6 +116,9 @@ def running_operator(cluster: Cluster, directory: Path) -> Iterator[subprocess.P
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             yield process
+        except BaseException as error:
+            error.add_note((directory / "operator.log").read_text()[-8000:])
+            raise
         finally:
             process.terminate()
             process.wait(timeout=30)
