@@ -21,9 +21,26 @@ SEEDS = [
     request_bytes(CHUNKED, b"Transfer-Encoding: chunked"),
     request_bytes(b"", method=b"GET", path=b"/v1/models"),
 ]
-PIECES = [b"\r\n", b"\n", b"\r", b"\x00", b" ", b"\t", b":", b"Transfer-Encoding: chunked\r\n",
-          b"Content-Length: 5\r\n", b"Host: x\r\n", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n", b"0\r\n\r\n", b"\xff", b"%2f", b"HTTP/1.1",
-          b'"', b"{", b"[" * 50, b"\\ud800"]  # fmt: skip
+PIECES = [
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\x00",
+        b" ",
+        b"\t",
+        b":",
+        b"\xff",
+        b"%2f",
+        b'"',
+        b"{",
+        b"[" * 50,
+        b"\\ud800",
+        b"HTTP/1.1",
+    ),
+    *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Host: x\r\n", b"Upgrade: h2c\r\n"),
+    *(b"Expect: 100-continue\r\n", b"0\r\n\r\n"),
+]
 CUTS = st.lists(
     st.tuples(st.floats(0, 1), st.integers(0, 8), st.sampled_from(PIECES) | st.binary(max_size=4)), max_size=4
 )
