@@ -74,10 +74,13 @@ def measure(name: str, sizes: list[Size], aim: Aim) -> tuple[str, list[str]]:
     return line, over
 
 
+MEASURED = (("files", files, FILES), ("functions", functions, FUNCTIONS))
+
+
 def main() -> int:
     over: list[str] = []
-    for name, sizes, aim in (("files", files(), FILES), ("functions", functions(), FUNCTIONS)):
-        line, found = measure(name, sizes, aim)
+    for name, sizes, aim in MEASURED:
+        line, found = measure(name, sizes(), aim)
         print(line)
         over += found
     for text in over:
