@@ -10,6 +10,7 @@ from bartizan.controller.revision import Accepted
 from bartizan.policy.document import GuardDocument
 from bartizan.policy.epochs import Ledger
 from bartizan.policy.model import Manifest, ModelDeployment, Problem
+from bartizan.policy.reasons import Reason
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Findings:
     failure: str = ""
     policy_was_deleted: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
+    news: list[tuple[Reason, str]] = field(default_factory=list)
+    """What happened besides: told as Events once all is written."""
     guard_states: dict[str, GuardState] = field(default_factory=dict)
     pod_template: Manifest | None = None
     sealed: tuple[Accepted, ...] = ()

@@ -1,6 +1,7 @@
 """Issues documents and keys: the status says first what will be issued, so that after a crash the same is issued."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bartizan.controller import rendering, status
@@ -33,9 +34,11 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     else:
         chosen = renderer.render(wish, accepted, version=findings.document.version)
     await status.write(tools.api, world, status.record(findings))
-    await _write(tools, world, findings, guard_document.build_secret(world.identity, text))
-    await _write_client_secrets(tools, world, findings, ledger=ledger, root=root)
-    await _tell_of_keys(tools, world, before, ledger)
+    await asyncio.gather(
+        _write(tools, world, findings, guard_document.build_secret(world.identity, text)),
+        _write_client_secrets(tools, world, findings, ledger=ledger, root=root),
+    )
+    findings.news += _news_of_keys(before.current(), ledger.current())
     return chosen
 
 
@@ -58,12 +61,10 @@ async def _write(tools: Tools, world: World, findings: Findings, secret: dict[st
         findings.outcomes += [outcome] if outcome else []
 
 
-async def _tell_of_keys(tools: Tools, world: World, before: epochs.Ledger, after: epochs.Ledger) -> None:
-    old, new = before.current(), after.current()
+def _news_of_keys(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[tuple[Reason, str]]:
     for name in sorted(new.keys() - old.keys()):
-        await tools.recorder.record(world.identity, Reason.KEY_ISSUED, f"client {name}: key issued, epoch {new[name]}")
+        yield Reason.KEY_ISSUED, f"client {name}: key issued, epoch {new[name]}"
     for name in sorted(old.keys() - new.keys()):
-        await tools.recorder.record(world.identity, Reason.KEY_RETIRED, f"client {name}: withdrawn, its key is dead")
+        yield Reason.KEY_RETIRED, f"client {name}: withdrawn, its key is dead"
     for name in sorted(name for name in old.keys() & new.keys() if old[name] != new[name]):
-        message = f"client {name}: epoch {old[name]} retired, key of epoch {new[name]} issued"
-        await tools.recorder.record(world.identity, Reason.KEY_RETIRED, message)
+        yield Reason.KEY_RETIRED, f"client {name}: epoch {old[name]} retired, key of epoch {new[name]} issued"

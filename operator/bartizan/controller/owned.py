@@ -1,5 +1,6 @@
 """The owned objects but policy and Secrets, in the order in which they are written."""
 
+import asyncio
 from typing import Any
 
 from bartizan.controller import revision
@@ -30,16 +31,18 @@ async def hold(api: Api, world: World) -> None:
 
 
 async def frame(applier: Applier, world: World, wish: ModelDeployment, findings: Findings) -> None:
-    """What the pods stand in: the account before the pods, the Service with them."""
+    """What the pods stand in: account, Service and budget."""
     wanted = (
         (service_account.build(wish), world.service_account),
         (service.build(wish), world.service),
         (disruption_budget.build(wish), world.budget),
     )
-    for manifest, live in wanted:
-        if manifest is not None:
-            with findings.tolerating():
-                findings.outcomes.append(await applier.ensure(manifest, live, wish.identity))
+
+    async def ensure(manifest: dict[str, Any], live: dict[str, Any] | None) -> None:
+        with findings.tolerating():
+            findings.outcomes.append(await applier.ensure(manifest, live, wish.identity))
+
+    await asyncio.gather(*(ensure(manifest, live) for manifest, live in wanted if manifest is not None))
     if wanted[-1][0] is None and world.budget is not None and is_ours(world.budget, wish.identity):
         await applier.remove(POD_DISRUPTION_BUDGET, world.budget)
         applier.forget("PodDisruptionBudget", wish.identity.namespace, wish.identity.name)

@@ -26,6 +26,8 @@ async def tell(tools: Tools, world: World, findings: Findings) -> None:
 
 
 async def _tell_of_repairs(tools: Tools, world: World, findings: Findings) -> None:
+    for reason, message in findings.news:
+        await tools.recorder.record(world.identity, reason, message)
     if findings.policy_was_deleted:
         message = "somebody deleted the NetworkPolicy; a twin stood in until it was made anew"
         await tools.recorder.record(world.identity, Reason.POLICY_DELETION_ANSWERED, message, warning=True)

@@ -31,7 +31,7 @@ class Admin:
     def __init__(self, server: str, trust: ssl.SSLContext, bearer: str) -> None:
         self.address = urlsplit(server).netloc
         self.trust = trust
-        self._bearer = bearer
+        self.headers = {"Authorization": f"Bearer {bearer}"}
         self._local = threading.local()
         self._opened: list[http.client.HTTPSConnection] = []
 
@@ -89,7 +89,7 @@ class Admin:
         content_type: str = JSON,
     ) -> Live:
         target = f"{path}?{urlencode(query)}" if query else path
-        headers = {"Authorization": f"Bearer {self._bearer}", "Content-Type": content_type}
+        headers = {**self.headers, "Content-Type": content_type}
         connection = self._connection()
         try:
             connection.request(method, target, None if body is None else json.dumps(body), headers)

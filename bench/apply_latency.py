@@ -1,0 +1,89 @@
+"""Prints how long it takes from `kubectl apply` until all owned objects exist: python bench/apply_latency.py."""
+
+import argparse
+import http.client
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.cluster.operator.admin import Admin
+from tests.cluster.operator.bench import Bench, workbench
+
+from bartizan.controller import kinds
+from bartizan.controller.kinds import Kind
+from bartizan.policy import names
+
+TARGET_SECONDS = 0.3
+WANTED = (
+    (kinds.NETWORK_POLICY, ""),
+    (kinds.SECRET, ".guard.bartizan"),
+    (kinds.SECRET, ".chat-ui"),
+    (kinds.SERVICE_ACCOUNT, ""),
+    (kinds.SERVICE, ""),
+    (kinds.POD_DISRUPTION_BUDGET, ""),
+    (kinds.CONTROLLER_REVISION, ".1"),
+    (kinds.DEPLOYMENT, ""),
+)
+PATIENCE_SECONDS = 30
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoints", type=int, default=100)
+    parser.add_argument("--target-seconds", type=float, default=TARGET_SECONDS)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, workbench(Path(directory)) as bench, bench.operator():
+        _warm(bench)
+        found = sorted(_measure(bench, chosen.endpoints))
+    p50, p99 = (found[min(len(found) - 1, int(len(found) * share))] for share in (0.5, 0.99))
+    print(f"apply to all {len(WANTED)} owned objects, {len(found)} ModelDeployments one at a time:")
+    print(f"  p50 {p50 * 1000:.0f} ms   p99 {p99 * 1000:.0f} ms   max {found[-1] * 1000:.0f} ms", end="")
+    print(f"   (target: p99 <= {chosen.target_seconds * 1000:.0f} ms)")
+    return 0 if p99 <= chosen.target_seconds else 1
+
+
+def _warm(bench: Bench) -> None:
+    """The first of everything pays for connections and caches that a running operator has."""
+    bench.endpoint(bench.namespace(), "warm", replicas=2).wait()
+
+
+def _measure(bench: Bench, endpoints: int) -> Iterator[float]:
+    """A watch for each kind tells when an object came, without asking again and again."""
+    namespace = bench.namespace()
+    with ThreadPoolExecutor(len(WANTED)) as pool:
+        for number in range(endpoints):
+            name = f"e{number}"
+            watches = [_Watch(bench.admin, kind, namespace, name + suffix) for kind, suffix in WANTED]
+            waits = [pool.submit(watch.wait) for watch in watches]
+            started = time.monotonic()
+            bench.endpoint(namespace, name, replicas=2)
+            yield max(wait.result() for wait in waits) - started
+
+
+class _Watch:
+    """One object, from before it is made."""
+
+    def __init__(self, admin: Admin, kind: Kind, namespace: str, name: str) -> None:
+        self._connection = http.client.HTTPSConnection(admin.address, context=admin.trust, timeout=PATIENCE_SECONDS)
+        query = f"watch=1&fieldSelector=metadata.name={name}&timeoutSeconds={PATIENCE_SECONDS}"
+        self._connection.request("GET", f"{kind.path(namespace)}?{query}", headers=admin.headers)
+        self._answer = self._connection.getresponse()
+
+    def wait(self) -> float:
+        """The moment at which it was there."""
+        event = json.loads(self._answer.readline())
+        seen = time.monotonic()
+        self._connection.close()
+        if event["type"] != "ADDED" or names.MANAGED_BY_LABEL not in event["object"]["metadata"].get("labels", {}):
+            raise RuntimeError(f"something else than the operator's object came: {event['type']}")
+        return seen
+
+
+if __name__ == "__main__":
+    sys.exit(main())
