@@ -85,7 +85,7 @@ def _gated(cluster: Cluster) -> bool:
 
 def _declare(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--filename=-", stdin=json.dumps(MODEL_DEPLOYMENT))
-    until(partial(_gated, cluster), "the endpoint's objects exist")
+    until(partial(_gated, cluster), "the endpoint's objects exist", seconds=60)
 
 
 def _break_glass(cluster: Cluster) -> None:
