@@ -77,7 +77,7 @@ class Pipeline:
         with self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots):
             # Inspection of every string leaf of the request stands here, of the answer's spans in the Relay.
             self._decide(visit)
-            await self._forward(visit, route, enforcement, reply)
+            await self._forward(visit, route, request, reply)
 
     def _judge_front(self, visit: Visit, request: Request) -> Route:
         current = self._gate.documents.current
@@ -110,16 +110,16 @@ class Pipeline:
             visit.is_let_through = False
             raise refusal.unavailable(Reason.AUDIT_UNAVAILABLE) from error
 
-    async def _forward(self, visit: Visit, route: Route, enforcement: Enforcement, reply: Reply) -> None:
-        if not route.has_body:
-            listed = enforcement.profile.model_list(enforcement.document.model)
+    async def _forward(self, visit: Visit, route: Route, request: Request, reply: Reply) -> None:
+        if visit.enforcement and not route.has_body:
+            listed = visit.enforcement.profile.model_list(visit.enforcement.document.model)
             reply.whole(200, [(b"Content-Type", b"application/json")], listed)
             return
 
         def first_byte() -> None:
             visit.first_byte = self._gate.clock()
 
-        relay = Relay(reply, wants_stream=visit.wants_stream, first_byte=first_byte)
+        relay = Relay(reply, wants_stream=visit.wants_stream, sent=request.release, first_byte=first_byte)
         await self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:

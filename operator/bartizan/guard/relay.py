@@ -13,12 +13,15 @@ _OK, _FAILED, _AFTER_LAST = 200, 400, 600
 class Relay:
     """Of the model's header only status, type and length pass; anything but JSON or asked-for events is refused."""
 
-    __slots__ = ("_first_byte", "_reply", "_wants_stream")
+    __slots__ = ("_first_byte", "_reply", "_wants_stream", "sent")
 
-    def __init__(self, reply: Reply, *, wants_stream: bool, first_byte: Callable[[], None]) -> None:
+    def __init__(
+        self, reply: Reply, *, wants_stream: bool, sent: Callable[[], None], first_byte: Callable[[], None]
+    ) -> None:
         self._reply = reply
         self._wants_stream = wants_stream
         self._first_byte = first_byte
+        self.sent = sent
 
     def begin(self, source: Source) -> None:
         self._reply.take_from(source)

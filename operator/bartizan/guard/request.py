@@ -25,7 +25,7 @@ class Head:
 
 
 class Budget:
-    """Bytes of bodies that all connections together may hold."""
+    """Bytes of bodies that may be held at one time, over all connections, until the model has taken them."""
 
     def __init__(self, total: int, *, each: int) -> None:
         self.left = total
@@ -61,7 +61,7 @@ class Request:
         return self._is_complete
 
     async def body(self) -> bytes:
-        """The whole body, once; raises the Refusal for which it will never be whole."""
+        """The whole body, once; raises the Refusal for which it will never be whole. Its bytes stay charged."""
         if not self._is_complete and self._failure is None:
             self._waiter = asyncio.get_running_loop().create_future()
             self._asked()
@@ -69,7 +69,7 @@ class Request:
         if self._failure is not None:
             raise self._failure
         whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self.release()
+        self._pieces.clear()
         return whole
 
     def add(self, piece: bytes) -> None:
@@ -97,7 +97,7 @@ class Request:
             self._wake()
 
     def release(self) -> None:
-        """Let go of the body and give its bytes back to the budget; safe to call again."""
+        """Let go of the body and give its bytes back to the budget: it was sent or refused. Safe to call again."""
         self._budget.give_back(self._size)
         self._size = 0
         self._pieces.clear()

@@ -17,7 +17,8 @@ class JsonError(ValueError):
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 -- JSON is any of six types until the schema has judged it
     """The value in `body`; raises JsonError."""
-    if body.count(b"{") + body.count(b"[") > MAX_BRACKETS:
+    brackets = body.count(b"{") + body.count(b"[")
+    if brackets > MAX_BRACKETS:
         raise JsonError(f"more than {MAX_BRACKETS} objects and lists")
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -27,7 +28,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 -- JSON is any of six types until
         raise JsonError("not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise JsonError("not valid JSON, or nested too deep") from error
-    if _is_deeper(value, MAX_DEPTH):
+    if brackets > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise JsonError(f"nested more than {MAX_DEPTH} deep")
     return value
 

@@ -31,6 +31,9 @@ class Receiver(Protocol):
 
     def begin(self, source: Source) -> None: ...
 
+    def sent(self) -> None:
+        """The request has left the guard whole."""
+
     def head(self, head: AnswerHead) -> None: ...
 
     def piece(self, data: bytes) -> None: ...
@@ -53,7 +56,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] | None = None
         self._is_lost = False
+        self._is_writing = False
         self._is_reusable = True
+        self._is_paused = False
         self.idle_since = 0.0
         self.deadline = NEVER
 
@@ -69,10 +74,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._head: AnswerHead | None = None
         self._is_begun = False
         self._has_ended = False
+        self._keeps_alive = False
         self._is_reusable = False
         self._header_bytes = 0
         receiver.begin(self)
         self._transport.write(request)
+        if not self._is_writing:
+            receiver.sent()
         self.deadline = self._loop.time() + self._answer_seconds
         return self._done
 
@@ -100,6 +108,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
+        self._transport.set_write_buffer_limits(high=0)  # so that it says when everything is written
+
+    def pause_writing(self) -> None:
+        self._is_writing = True
+
+    def resume_writing(self) -> None:
+        self._is_writing = False
+        self._receiver.sent()
 
     def data_received(self, data: bytes) -> None:
         if self._done is None or self._done.done():
@@ -124,12 +140,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.abort()
 
     def pause(self) -> None:
-        if not self._is_lost:
+        if not self._is_lost and not self._is_paused:
+            self._is_paused = True
             self.deadline = NEVER
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._is_lost:
+        if not self._is_lost and self._is_paused:
+            self._is_paused = False
             self.deadline = self._loop.time() + self._answer_seconds
             self._transport.resume_reading()
 
@@ -150,7 +168,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._receiver.flush()
         if self._has_ended:
             self._receiver.end()
-            self._is_reusable = self._parser.should_keep_alive()
+            self.resume()  # whoever reads the end slowly must not leave the next caller a connection that is deaf
+            self._is_reusable = self._keeps_alive
             self._end(None)
 
     def _end(self, error: Exception | None) -> None:
@@ -180,6 +199,7 @@ class UpstreamConnection(asyncio.Protocol):
         length = fields.get(b"content-length")
         if length is None and b"transfer-encoding" not in fields:
             raise broken()
+        self._keeps_alive = self._parser.should_keep_alive()  # forgotten by the parser when the message ends
         self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
 
     def on_body(self, data: bytes) -> None:

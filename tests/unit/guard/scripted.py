@@ -16,6 +16,7 @@ class Scripted:
     answer: bytes = b""
     stays: bool = False
     requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -28,6 +29,7 @@ class Scripted:
                 sock, _ = listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
 
     def talk(self, sock: socket.socket) -> None:

@@ -126,10 +126,42 @@ def test_unasked_bytes_on_an_idle_connection_answer_nobody(server: Scripted, bef
     assert not any(b"planted" in answer.body for answer in answers)
 
 
-def test_connections_to_the_model_are_used_again(guard: Guard, model: Model) -> None:
+def test_connections_to_the_model_are_used_again(server: Scripted, before: Guard) -> None:
+    server.stays, server.answer = True, whole(b"{}")
+    for _ in range(20):
+        assert before.ask(chat()).status == 200
+    assert (len(server.requests), server.connections) == (20, 1)
+
+
+def test_a_connection_that_the_model_will_close_is_not_used_again(server: Scripted, before: Guard) -> None:
+    server.stays, server.answer = True, whole(b"{}", b"Connection: close")
     for _ in range(5):
-        assert guard.ask(chat()).status == 200
-    assert guard.metric("bartizan_guard_requests_in_flight") == 0
+        assert before.ask(chat()).status == 200
+    assert server.connections == 5
+
+
+def test_a_connection_that_the_model_closed_is_not_used_again(server: Scripted, before: Guard) -> None:
+    server.answer = whole(b"{}")
+    for _ in range(50):
+        assert before.ask(chat()).status == 200
+    assert (len(server.requests), server.connections) == (50, 50)
+
+
+def test_a_body_that_the_model_does_not_take_holds_its_budget(tmp_path: Path, model: Model) -> None:
+    body = json.dumps(chat("x" * 1_500_000)).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "stuck.sock"))
+        listener.listen()
+        flags = ["--max-waiting-bytes", "2000000", "--answer-seconds", "30"]
+        with running.guard(tmp_path, f"unix:{tmp_path / 'stuck.sock'}", *flags) as guard, guard.connect() as first:
+            first.sendall(request_bytes(body))
+            eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 1, "under way")
+            assert guard.ask(body).status == 503
+            first.close()
+            eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "let go")
+            with guard.connect() as again:
+                again.sendall(request_bytes(body))
+                eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 1, "the budget is free again")
 
 
 def test_a_caller_that_leaves_a_stream_ends_it_at_the_model_at_once(guard: Guard, model: Model) -> None:
