@@ -23,6 +23,9 @@ class Caller:
     def begin(self, source: Source) -> None:
         self._source = source
 
+    def sent(self) -> None:
+        pass
+
     def head(self, head: AnswerHead) -> None:
         pass
 
