@@ -14,7 +14,7 @@ from bartizan.controller.settings import Settings
 from bartizan.policy import names
 from bartizan.policy.keys import ROOT_BYTES, Hidden
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 """How soon a root that was lost, restored or replaced is noticed."""
 
 FIELD = "root"
