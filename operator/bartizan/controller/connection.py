@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
@@ -19,8 +18,6 @@ IN_FLIGHT = 32
 ATTEMPTS = 3
 LONGEST_WAIT_SECONDS = 5.0
 """A longer `Retry-After` goes back to the work queue instead of holding a worker."""
-
-SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class Connection:
@@ -38,17 +35,7 @@ class Connection:
 
     @classmethod
     async def open(cls, environment: Mapping[str, str]) -> Self:
-        """`KUBECONFIG` where it is set, the pod's service account inside a cluster, else `~/.kube/config`."""
-        configuration = client.Configuration()
-        if is_in_cluster(environment):
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=environment.get("KUBECONFIG") or None,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        return cls(configuration)
+        return cls(await credentials(environment))
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -93,6 +80,20 @@ class Connection:
         response = await self._client.call_api(*request, _request_timeout=TIMEOUT)
         body: bytes = await response.read()  # type: ignore[no-untyped-call]
         return _judge(response.status, response.headers, body)
+
+
+async def credentials(environment: Mapping[str, str]) -> client.Configuration:
+    """`KUBECONFIG` where it is set, the pod's service account inside a cluster, else `~/.kube/config`."""
+    configuration = client.Configuration()
+    if is_in_cluster(environment):
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return configuration
+    await config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=environment.get("KUBECONFIG") or None,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    return configuration
 
 
 class _RetryLaterError(Exception):

@@ -7,13 +7,13 @@ one of its watches is refused. Neither may stop the workers.
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import kopf
 from kopf._core.engines.peering import Identity
+from kubernetes.aio import client
 
 from bartizan.controller import handlers, log
-from bartizan.controller.connection import SERVICE_ACCOUNT_TOKEN, is_in_cluster
+from bartizan.controller.connection import credentials
 from bartizan.controller.settings import Settings
 from bartizan.policy import names
 
@@ -55,9 +55,11 @@ class Watch:
             await asyncio.shield(ended)
         except asyncio.CancelledError:
             self.stop()
-            async with asyncio.timeout(JOIN_SECONDS):
-                await ended
+            await asyncio.wait({ended}, timeout=JOIN_SECONDS)
             raise
+        finally:
+            if ended.done() and not ended.cancelled():
+                ended.exception()  # seen: whoever stops a watch does not care what it ends of
 
     def stop(self) -> None:
         """May be called at any time; `run` returns soon after."""
@@ -76,7 +78,8 @@ class Watch:
             asyncio.run(self._operate())
         except Exception as caught:  # noqa: BLE001 - handed over to the other thread
             error = caught
-        loop.call_soon_threadsafe(_finish, ended, error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_finish, ended, error)
 
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -95,10 +98,19 @@ class Watch:
             stop_flag=self._stop,
         )
 
-    async def _login(self, **arguments: object) -> kopf.ConnectionInfo | None:
-        if not is_in_cluster(self._environment):
-            return kopf.login_with_kubeconfig(**arguments)  # type: ignore[arg-type]
-        return _service_account(self._environment, SERVICE_ACCOUNT_TOKEN)
+    async def _login(self, **_: object) -> kopf.ConnectionInfo:
+        """The same credentials as everywhere else, read anew each time: tokens rotate."""
+        configuration = await credentials(self._environment)
+        scheme, _space, token = (await _authorization(configuration)).partition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme or None,
+            token=token or None,
+        )
 
 
 def operator_settings(settings: Settings) -> kopf.OperatorSettings:
@@ -122,15 +134,10 @@ def operator_settings(settings: Settings) -> kopf.OperatorSettings:
     return chosen
 
 
-def _service_account(environment: Mapping[str, str], token: Path) -> kopf.ConnectionInfo:
-    """By address, not by name: the watch must not hang on the cluster's DNS."""
-    host = environment["KUBERNETES_SERVICE_HOST"]
-    host = f"[{host}]" if ":" in host else host
-    return kopf.ConnectionInfo(
-        server=f"https://{host}:{environment.get('KUBERNETES_SERVICE_PORT', '443')}",
-        ca_path=token.with_name("ca.crt"),
-        token=token.read_text(encoding="utf-8").strip(),
-    )
+async def _authorization(configuration: client.Configuration) -> str:
+    """Value of the header; empty where a certificate speaks for us."""
+    settings = await configuration.auth_settings()
+    return str(settings.get("BearerToken", {}).get("value") or "")
 
 
 def _finish(ended: asyncio.Future[None], error: Exception | None) -> None:
