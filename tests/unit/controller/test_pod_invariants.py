@@ -1,0 +1,228 @@
+"""Whatever template is accepted, the pod that comes of it holds the gate: invariants over templates bent by chance.
+
+A template that passes is bent again and again; what the parser accepts stays bent. So many harmless wishes stand
+together, and each hostile one meets many a surrounding.
+"""
+
+import copy
+import json
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.cluster.bad_manifests import HERE, load
+
+from bartizan.controller.builders import guard_container, pod_template
+from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.policy import names
+from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.parse import parse
+
+IDENTITY = Identity("ml", "tiny", "uid-1", "namespace-uid-1")
+SURROUNDINGS = Surroundings("guard:1", "IfNotPresent", "bartizan-system", {"a": "b"}, None, {}, "kube-system", {})
+SEEDS = [load(HERE / "base.yaml"), *(load(path) for path in sorted((HERE / "good").glob("*.yaml")))]
+OURS = ("bartizan-launcher", "bartizan-guard")
+HARMLESS_VOLUMES = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "downwardAPI", "ephemeral", "projected"}
+HARMLESS_CAPABILITIES = {
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID",
+    "IPC_LOCK", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID",
+}  # fmt: skip
+
+NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-guard", "bartizan", "Bartizan-bin",
+         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin"]  # fmt: skip
+PATHS = ["/", "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model", "/run/./model",
+         "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin", "/bartizan/bin/launcher",
+         "/bartizan/./bin", "/bartizan//bin", "/x/../bartizan/bin", "/run/bartizan", "/run/bartizan/document", "/proc",
+         "/proc/self", "/sys", "/dev", "/dev/shm", "/var/cache/model", "/var/cache", "/models", "$(X)", "/a:b"]  # fmt: skip
+SECRETS = ["tiny.guard.bartizan", "tiny.chat-ui", "other.guard.bartizan", "other.chat-ui", "bartizan-root", "plain"]
+WORDS = [*NAMES, *PATHS, *SECRETS, "", "--", "run", "--socket", "$(HOME)", "a\nb", "\x00", "\u202e", "64001", "true",
+         "Always", "Unconfined", "Localhost", "Bidirectional", "HostToContainer", "Host", "None", "bartizan.dev/endpoint",
+         "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "ALL", "KILL", "SETUID", "CAP_KILL", "TCP", "Memory"]  # fmt: skip
+NUMBERS = [0, 1, 64000, names.GUARD_UID, float(names.GUARD_UID), str(names.GUARD_UID), 64002, -1, 2**31, 2**64, 1e300]
+SECURITY = [{"runAsUser": names.GUARD_UID}, {"runAsUser": 0, "runAsNonRoot": False}, {"privileged": True},
+            {"capabilities": {"add": ["KILL", "SETUID"], "drop": ["ALL"]}}, {"capabilities": {"drop": []}},
+            {"runAsGroup": names.GUARD_UID, "allowPrivilegeEscalation": True}, {"procMount": "Unmasked"},
+            {"fsGroup": names.GUARD_UID, "supplementalGroups": [0, names.GUARD_UID]}]  # fmt: skip
+SOURCES = [{"emptyDir": {}}, {"secret": {"secretName": "tiny.guard.bartizan"}}, {"hostPath": {"path": "/"}},
+           {"projected": {"sources": [{"secret": {"name": "tiny.guard.bartizan"}}]}}, {"csi": {"driver": "d"}},
+           {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, {"persistentVolumeClaim": {"claimName": "p"}},
+           {"secret": {"secretName": "plain", "name": "tiny.guard.bartizan"}}]  # fmt: skip
+ENVIRONMENT = [{"name": name, "value": "/run/model"} for name in ("PATH", "LD_PRELOAD", "PYTHONPATH", "BARTIZAN_X")]
+ENVIRONMENT += [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": name, "key": "document.jws"}}} for name in SECRETS]
+
+word, path = st.sampled_from(WORDS), st.sampled_from(PATHS)
+mount = st.fixed_dictionaries(
+    {"name": st.sampled_from(NAMES), "mountPath": path},
+    optional={"subPath": word, "readOnly": st.booleans(), "mountPropagation": word, "subPathExpr": word},
+)
+probe = st.fixed_dictionaries({}, optional={
+    "exec": st.fixed_dictionaries({"command": st.lists(word, max_size=3)}),
+    "httpGet": st.fixed_dictionaries({"port": st.sampled_from([8080, 8000, "http"]), "path": path}, optional={"host": word}),
+    "tcpSocket": st.just({"port": 8081}),
+})  # fmt: skip
+container = st.fixed_dictionaries({"name": st.sampled_from(NAMES), "image": st.just("x:1")}, optional={
+    "command": st.lists(word, max_size=4), "args": st.lists(word, max_size=4),
+    "volumeMounts": st.lists(mount, max_size=3), "securityContext": st.sampled_from(SECURITY),
+    "restartPolicy": word, "env": st.lists(st.sampled_from(ENVIRONMENT), max_size=2), "livenessProbe": probe,
+    "ports": st.just([{"containerPort": 8080}]), "lifecycle": st.just({"preStop": {"exec": {"command": ["x"]}}}),
+})  # fmt: skip
+volume = st.builds(lambda name, source: {"name": name, **source}, st.sampled_from(NAMES), st.sampled_from(SOURCES))
+anything = st.one_of(
+    word, path, st.sampled_from(NUMBERS), st.booleans(), st.none(), mount, container, volume, probe,
+    st.sampled_from(SECURITY), st.lists(st.one_of(mount, container, volume, word), max_size=3),
+    st.sampled_from([{}, [], [{}], {"name": "x"}]),
+)  # fmt: skip
+FIELDS = ["securityContext", "volumeMounts", "volumes", "initContainers", "containers", "env", "envFrom", "command", "args",
+          "hostNetwork", "hostPID", "shareProcessNamespace", "serviceAccountName", "automountServiceAccountToken",
+          "hostUsers", "runtimeClassName", "nodeName", "dnsConfig", "hostAliases", "terminationGracePeriodSeconds",
+          "metadata", "labels", "annotations", "socketPath", "transport", "port", "container", "readinessProbe"]  # fmt: skip
+
+
+def spots(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in the template and in `serving` where something may be set, or added under a name or at an end."""
+    if isinstance(value, dict):
+        for key in [*value, *(field for field in FIELDS if field not in value)]:
+            yield (*way, key)
+            yield from spots(value.get(key), (*way, key))
+    elif isinstance(value, list):
+        for index in range(len(value) + 1):
+            yield (*way, index)
+            yield from spots(value[index] if index < len(value) else None, (*way, index))
+
+
+def bent(spec: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    changed = copy.deepcopy(spec)
+    places = [way for way in spots(changed) if way[0] in ("template", "serving") and len(way) > 1]
+    *way, last = data.draw(st.sampled_from(places))
+    value = data.draw(anything)
+    target: Any = changed
+    for step in way:
+        target = target.setdefault(step, {}) if isinstance(target, dict) else target[step]
+    if isinstance(target, list):
+        target[last : last + 1] = [value]
+    else:
+        target[last] = value
+    return changed
+
+
+def read(spec: dict[str, Any]) -> ModelDeployment | None:
+    manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "tiny"}, "spec": spec}
+    result = parse(manifest, IDENTITY)
+    return result if isinstance(result, ModelDeployment) else None
+
+
+def render(deployment: ModelDeployment) -> dict[str, Any]:
+    return pod_template.build(deployment, SURROUNDINGS, document_key="key", not_before=7)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.sampled_from(SEEDS), data=st.data())
+def test_whatever_is_accepted_the_gate_holds(seed: dict[str, Any], data: st.DataObject) -> None:
+    spec = {"serving": {}, **copy.deepcopy(seed["spec"])}
+    for _ in range(data.draw(st.integers(1, 25))):
+        candidate = bent(spec, data)
+        if read(candidate) is not None:
+            spec = candidate
+    accepted = read(spec)
+    assert accepted is not None
+    hold(accepted, render(accepted))
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: str(seed["metadata"]["name"]))
+def test_the_seeds_hold_too(seed: dict[str, Any]) -> None:
+    accepted = read(seed["spec"])
+    assert accepted is not None
+    hold(accepted, render(accepted))
+
+
+def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
+    """Every invariant, over the whole pod."""
+    spec = template["spec"]
+    theirs = [*spec["initContainers"][2:], *spec["containers"]]
+    _hold_our_containers(deployment, spec)
+    _hold_our_volumes(spec)
+    _hold_the_pod(template)
+    for item in theirs:
+        _hold_a_container(item, spec["securityContext"])
+        _hold_its_mounts(item, deployment)
+    json.dumps(template, allow_nan=False).encode("utf-8")
+
+
+def _hold_our_containers(deployment: ModelDeployment, spec: dict[str, Any]) -> None:
+    arguments = guard_container.arguments(deployment, document_key="key", not_before=7)
+    assert spec["initContainers"][0] == guard_container.installer(SURROUNDINGS)
+    assert spec["initContainers"][1] == guard_container.guard(deployment, SURROUNDINGS, arguments=arguments)
+    assert not any("$(" in argument for argument in arguments)
+    everyone = [*spec["initContainers"], *spec["containers"]]
+    found = [item["name"] for item in everyone]
+    assert len(set(found)) == len(found)
+    assert [name for name in found if name.startswith("bartizan")] == list(OURS)
+    assert [item["name"] for item in everyone if "restartPolicy" in item] == ["bartizan-guard"]
+    assert [item["name"] for item in everyone if "ports" in item] == ["bartizan-guard"]
+
+
+def _hold_our_volumes(spec: dict[str, Any]) -> None:
+    found = [item["name"] for item in spec["volumes"]]
+    assert len(set(found)) == len(found)
+    by_name = {item["name"]: item for item in spec["volumes"]}
+    assert by_name["bartizan-bin"] == {"name": "bartizan-bin", "emptyDir": {"sizeLimit": "32Mi"}}
+    assert by_name["bartizan-document"]["secret"]["secretName"] == "tiny.guard.bartizan"
+    for item in spec["volumes"]:
+        assert len(item.keys() - {"name"} & HARMLESS_VOLUMES) == len(item) - 1 == 1
+        text = json.dumps(item)
+        assert "serviceAccountToken" not in text
+        assert item["name"] == "bartizan-document" or "guard.bartizan" not in text
+        assert '"secretName": "tiny.' not in text or item["name"] == "bartizan-document"
+
+
+def _hold_the_pod(template: dict[str, Any]) -> None:
+    spec = template["spec"]
+    for field in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "automountServiceAccountToken"):
+        assert spec[field] is False
+    assert (spec["serviceAccountName"], spec["dnsPolicy"], spec["restartPolicy"]) == ("tiny", "ClusterFirst", "Always")
+    assert not spec.keys() & {"nodeName", "dnsConfig", "ephemeralContainers", "serviceAccount", "resourceClaims", "hostname"}
+    assert "sysctls" not in spec["securityContext"]
+    assert template["metadata"]["labels"].items() >= names.managed_labels("tiny", "uid-1").items()
+    assert not [key for key in template["metadata"]["annotations"] if "cni" in key or "bartizan" in key]
+
+
+def _hold_a_container(item: dict[str, Any], pod: dict[str, Any]) -> None:
+    context = item["securityContext"]
+    user = context.get("runAsUser", pod["runAsUser"])
+    assert type(user) is int
+    assert user != names.GUARD_UID
+    assert user != 0 or context.get("runAsNonRoot", pod["runAsNonRoot"]) is False
+    assert context["privileged"] is False
+    assert context.get("procMount", "Default") == "Default"
+    assert "ALL" in context["capabilities"]["drop"]
+    assert set(context["capabilities"].get("add", ())) <= HARMLESS_CAPABILITIES
+    assert not item.keys() & {"lifecycle", "volumeDevices", "terminationMessagePath"}
+    for field in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert not item.get(field, {}).keys() & {"httpGet", "tcpSocket", "grpc"}
+    given = json.dumps([item.get("env", ()), item.get("envFrom", ())])
+    assert "guard.bartizan" not in given
+    assert '"tiny.' not in given
+
+
+def _hold_its_mounts(item: dict[str, Any], deployment: ModelDeployment) -> None:
+    serving = deployment.spec.serving
+    ours = {"bartizan-bin": "/bartizan/bin"}
+    if serving.socket_path:
+        ours["bartizan-socket"] = posixpath.dirname(serving.socket_path)
+    serves = item["name"] == serving.container
+    mounts = item["volumeMounts"]
+    wanted = {(name, way) for name, way in ours.items()} if serves else set()
+    assert {(entry["name"], entry["mountPath"]) for entry in mounts if entry["name"] in
+            (*ours, "bartizan-document", "bartizan-socket")} == wanted  # fmt: skip
+    assert all(entry.get("readOnly") for entry in mounts if entry["name"] == "bartizan-bin")
+    places = [posixpath.normpath(entry["mountPath"]) for entry in mounts]
+    assert len(set(places)) == len(places)
+    for entry, place in zip(mounts, places, strict=True):
+        assert entry.get("mountPropagation", "None") == "None"
+        assert ".." not in entry.get("subPath", "").split("/")
+        for kept in ours.values() if not entry["name"].startswith("bartizan") else ():
+            assert not f"{place}/".startswith(f"{kept}/"), place
+            assert not f"{kept}/".startswith(f"{place}/"), place
