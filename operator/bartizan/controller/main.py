@@ -16,6 +16,7 @@ from bartizan.controller.api import Api, ApiError, Manifest
 from bartizan.controller.connection import Connection
 from bartizan.controller.handlers import Observer
 from bartizan.controller.health import Doctor, Signs
+from bartizan.controller.outsiders import Outsiders
 from bartizan.controller.reconcile import Reconciler
 from bartizan.controller.resync import Resync
 from bartizan.controller.root_key import RootError
@@ -157,7 +158,8 @@ async def _run_parts(operator: Operator, assembled: Tools, environment: Mapping[
     workers = asyncio.create_task(pool.run(), name="workers")
     parts = [
         asyncio.create_task(operator.supervisor.run(environment), name="supervisor"),
-        asyncio.create_task(operator.resync.run(refuse), name="resync"),
+        asyncio.create_task(operator.resync.run(), name="resync"),
+        asyncio.create_task(Outsiders(operator.api, operator.settings, refuse).run(), name="outsiders"),
     ]
     try:
         await _until_one_ends({workers, *parts})

@@ -40,20 +40,16 @@ class Cluster:
         return {"items": [item for item in items if namespace in {"", item["metadata"]["namespace"]}], "metadata": {}}
 
 
-def sweep(cluster: Cluster, *namespaces: str) -> tuple[set[Key], list[str], Signs, FakeTransport]:
-    """One sweep: the keys it enqueued, the names it refused."""
-    refused: list[str] = []
+def sweep(cluster: Cluster, *namespaces: str) -> tuple[set[Key], Signs, FakeTransport]:
+    """One sweep, and the keys it enqueued."""
     transport = FakeTransport(cluster)
-
-    async def refuse(manifest: dict[str, Any]) -> None:
-        refused.append(manifest["metadata"]["name"])
 
     async def scenario() -> tuple[set[Key], Signs]:
         loop = asyncio.get_running_loop()
         queue, signs = WorkQueue(loop.time, random.Random(1)), Signs(loop.time, 600.0)
         settings = Settings(guard_image="x", namespaces=namespaces)
         resync = Resync(Api(transport), settings, queue, signs=signs, generator=random.Random(1))
-        running = asyncio.create_task(resync.run(refuse))
+        running = asyncio.create_task(resync.run())
         attempts = signs.resync_silence_seconds
         await eventually(lambda: signs.resync_silence_seconds > attempts)
         running.cancel()
@@ -63,11 +59,11 @@ def sweep(cluster: Cluster, *namespaces: str) -> tuple[set[Key], list[str], Sign
         return found, signs
 
     found, signs = asyncio.run(scenario())
-    return found, refused, signs, transport
+    return found, signs, transport
 
 
 def test_every_living_endpoint_is_looked_at() -> None:
-    found, _, signs, _ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], []))
+    found, signs, _ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], []))
     assert found == {Key("ml", "a"), Key("other", "b")}
     assert signs.has_resynced
 
@@ -77,24 +73,16 @@ def test_a_child_whose_endpoint_vanished_while_we_were_away_is_found() -> None:
     assert found == {Key("ml", "ghost")}
 
 
-def test_endpoints_outside_of_the_managed_namespaces_are_refused_not_reconciled() -> None:
-    found, refused, *_ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], []), "ml")
-    assert (found, refused) == ({Key("ml", "a")}, ["b"])
-
-
-def test_without_the_right_to_see_outside_our_own_are_still_looked_at() -> None:
-    cluster = Cluster([endpoint("ml", "a")], [])
-    cluster.refuses.add("/apis/bartizan.dev/v1alpha1/modeldeployments")
-    found, _, signs, _ = sweep(cluster, "ml")
+def test_only_managed_namespaces_are_swept() -> None:
+    found, *_ = sweep(Cluster([endpoint("ml", "a"), endpoint("other", "b")], [child("other", "c")]), "ml")
     assert found == {Key("ml", "a")}
-    assert signs.has_resynced
 
 
 @pytest.mark.parametrize("plural", ["networkpolicies", "pods"])
 def test_a_kind_that_cannot_be_listed_does_not_hide_the_others(plural: str) -> None:
     cluster = Cluster([endpoint("ml", "a")], [])
     cluster.refuses.add(plural)
-    found, _, signs, _ = sweep(cluster)
+    found, signs, _ = sweep(cluster)
     assert found == {Key("ml", "a")}
     assert not signs.has_resynced
 
