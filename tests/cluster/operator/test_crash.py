@@ -25,7 +25,9 @@ pytestmark = pytest.mark.cluster
 CLIENTS = [{"name": "chat-ui"}, {"name": "batch"}]
 SETTINGS = Settings(namespace=NAMESPACE, guard_image=GUARD_IMAGE)
 MOST_WRITES = 40
-VOLATILE = {"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "clusterIP", "clusterIPs"}
+VOLATILE = {"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"}
+VOLATILE |= {"clusterIP", "clusterIPs", "bartizan.dev/rendered", "documentHash", "documentVersion"}
+VOLATILE |= {"deployment.kubernetes.io/revision"}
 CHANGED = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UIDs
     r"|t-[0-9a-f]{8}|not-before=\d+|\d{4}-\d\d-\d\dT[\d:]+Z"  # namespaces, versions and times
@@ -102,6 +104,7 @@ def _is_gone(endpoint: Endpoint) -> Callable[[], bool]:
 def _end(endpoint: Endpoint) -> dict[str, Any]:
     """All that there is at the end, but for what time and chance put into it."""
     found: dict[str, Any] = dict(endpoint.inventory())
+    found[f"Deployment {endpoint.name}"].pop("status", None)  # its controller's
     found["ModelDeployment"] = endpoint.live
     return {name: json.loads(CHANGED.sub("*", json.dumps(_steady(item)))) for name, item in found.items()}
 
@@ -111,16 +114,8 @@ def _steady(value: Any) -> Any:
         return [_steady(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: item for name, item in value.items() if name not in VOLATILE}
-    if "data" in kept:
-        kept["data"] = sorted(kept["data"])
-    metadata, status = kept.get("metadata", {}), kept.get("status", {})
-    for part, noted in ((metadata.get("annotations", {}), "bartizan.dev/rendered"), (status, "documentHash")):
-        part.pop(noted, None)
-    status.pop("documentVersion", None)
-    if kept.get("kind") == "Deployment":
-        kept.pop("status", None)
-    return {name: _steady(item) for name, item in kept.items()}
+    kept = {name: _steady(item) for name, item in value.items() if name not in VOLATILE}
+    return kept | {"data": sorted(kept["data"])} if "data" in kept else kept
 
 
 def _assert_sound(endpoint: Endpoint, epochs: dict[str, int]) -> None:
