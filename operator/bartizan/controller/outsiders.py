@@ -1,4 +1,4 @@
-"""ModelDeployments in namespaces that the operator was not given: their owners are told so, and nothing else is done."""
+"""ModelDeployments in namespaces that the operator was not given: their owners are told so; nothing else is done."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
