@@ -102,6 +102,12 @@ has(source.configMap) || has(source.secret) || has(source.downwardAPI))))
 && {{ . }}.spec.?selector['bartizan.dev/endpoint'].orValue('') == {{ . }}.metadata.?labels['bartizan.dev/endpoint'].orValue('')
 {{- end }}
 
+{{/* CEL: whether a selector, `selector` of `object`, chooses pods of the object's own endpoint and no others. */}}
+{{- define "bartizan.fenceOwnPods" -}}
+{{ .object }}.spec.?{{ .selector }}.matchLabels['bartizan.dev/endpoint'].orValue('')
+== {{ .object }}.metadata.?labels['bartizan.dev/endpoint'].orValue('no endpoint')
+{{- end }}
+
 {{/* CEL: whether a ServiceAccount is an endpoint's own and can carry no right into a pod by itself. */}}
 {{- define "bartizan.fenceSafeAccount" -}}
 {{ . }}.metadata.name == {{ . }}.metadata.?labels['bartizan.dev/endpoint'].orValue('')
