@@ -44,10 +44,17 @@ def test_what_a_listing_shows_comes_with_low_priority() -> None:
 
 def test_the_echo_of_our_status_is_ignored() -> None:
     watcher, sink = observer()
-    watcher.see_endpoint("ADDED", endpoint())
+    watcher.see_endpoint("ADDED", endpoint() | {"status": {"address": "x"}})
     ours = [{"manager": names.STATUS_FIELD_MANAGER, "subresource": "status", "time": "t1"}]
-    watcher.see_endpoint("MODIFIED", endpoint(managedFields=ours, resourceVersion="2") | {"status": {"x": 1}})
+    watcher.see_endpoint("MODIFIED", endpoint(managedFields=ours, resourceVersion="2") | {"status": {"address": "y"}})
     assert len(sink.got) == 1
+
+
+def test_a_status_that_lost_a_field_is_seen() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint() | {"status": {"address": "x", "epochFloor": 3}})
+    watcher.see_endpoint("MODIFIED", endpoint() | {"status": {"address": "x"}})
+    assert len(sink.got) == 2
 
 
 def test_a_status_written_by_somebody_else_is_seen() -> None:
