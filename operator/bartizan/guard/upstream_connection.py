@@ -199,7 +199,10 @@ class UpstreamConnection(asyncio.Protocol):
         length = fields.get(b"content-length")
         if length is None and b"transfer-encoding" not in fields:
             raise broken()
-        self._keeps_alive = self._parser.should_keep_alive()  # forgotten by the parser when the message ends
+        # Asked here, because the parser forgets it when the message ends. Model servers close after a stream without
+        # having said so, and a request that meets this closing would be lost.
+        is_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        self._keeps_alive = self._parser.should_keep_alive() and not is_stream
         self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
 
     def on_body(self, data: bytes) -> None:

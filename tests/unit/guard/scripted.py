@@ -17,6 +17,7 @@ class Scripted:
     stays: bool = False
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
+    closed: int = 0
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -38,8 +39,10 @@ class Scripted:
                 self.requests.append(received)
                 sock.sendall(self.answer)
                 if not self.stays:
-                    return
-            self.gone.set()
+                    break
+            else:
+                self.gone.set()
+        self.closed += 1
 
 
 @contextlib.contextmanager

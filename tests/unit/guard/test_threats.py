@@ -551,7 +551,7 @@ def test_t52_an_unknown_id_takes_the_time_of_a_wrong_secret(guard: Guard) -> Non
                 assert sock.recv(65536).startswith(b"HTTP/1.1 401")
                 times.append(time.perf_counter() - began)
     quick = [statistics.quantiles(times, n=10)[0] for times in taken.values()]
-    assert abs(quick[0] - quick[1]) < 0.15 * max(quick)
+    assert abs(quick[0] - quick[1]) < 0.3 * max(quick)
 
 
 def test_t52_the_judgement_itself_takes_equal_time() -> None:

@@ -117,6 +117,7 @@ def test_a_server_that_closes_after_each_stream_is_no_fault(server: Scripted, be
     server.answer = chunked(EVENT)
     for _ in range(20):
         assert before.raw(request_bytes(STREAM)).endswith(b"0\r\n\r\n")
+    assert server.connections == 20
 
 
 def test_unasked_bytes_on_an_idle_connection_answer_nobody(server: Scripted, before: Guard) -> None:
@@ -142,9 +143,10 @@ def test_a_connection_that_the_model_will_close_is_not_used_again(server: Script
 
 def test_a_connection_that_the_model_closed_is_not_used_again(server: Scripted, before: Guard) -> None:
     server.answer = whole(b"{}")
-    for _ in range(50):
+    for number in range(1, 21):
         assert before.ask(chat()).status == 200
-    assert (len(server.requests), server.connections) == (50, 50)
+        eventually(lambda: server.closed == number, "the model closed")  # noqa: B023
+    assert (len(server.requests), server.connections) == (20, 20)
 
 
 def test_a_body_that_the_model_does_not_take_holds_its_budget(tmp_path: Path, model: Model) -> None:
