@@ -35,6 +35,11 @@ _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _CONTAINERS = ("containers", "initContainers")
 
 
+def _is_blank(metadata: object) -> bool:
+    """Metadata that says nothing: what is left of a missing one."""
+    return isinstance(metadata, dict) and not any(metadata.values())
+
+
 def _pod_template() -> dict[str, Any]:
     fields: dict[str, Any] = {
         "metadata.creationTimestamp": None,
@@ -48,6 +53,7 @@ def _pod_template() -> dict[str, Any]:
         "spec.volumes.*.downwardAPI.items.*.resourceFieldRef.divisor": "0",
         "spec.volumes.*.projected.sources.*.downwardAPI.items.*.fieldRef.apiVersion": "v1",
         "spec.volumes.*.projected.sources.*.downwardAPI.items.*.resourceFieldRef.divisor": "0",
+        "spec.volumes.*.ephemeral.volumeClaimTemplate.metadata": _is_blank,
         "spec.volumes.*.ephemeral.volumeClaimTemplate.metadata.creationTimestamp": None,
         "spec.volumes.*.ephemeral.volumeClaimTemplate.spec.volumeMode": "Filesystem",
         "spec.topologySpreadConstraints.*.nodeAffinityPolicy": "Honor",

@@ -1,11 +1,13 @@
 """A new ModelDeployment gets everything that it owns, and nothing is written once all is as it should be."""
 
 import pytest
+from tests.cluster.operator.admin import Live
 from tests.cluster.operator.bench import Bench, Endpoint, until
 from tests.cluster.operator.process import Operator
 
 from bartizan.controller import kinds
 from bartizan.policy import names
+from bartizan.policy.reasons import Reason
 
 pytestmark = pytest.mark.cluster
 
@@ -71,3 +73,40 @@ def test_conditions_are_told_with_their_reasons(endpoint: Endpoint) -> None:
 def test_a_service_opens_nothing_but_the_guards_port(endpoint: Endpoint) -> None:
     service = endpoint.admin.must_get(kinds.SERVICE, endpoint.namespace, endpoint.name)
     assert [port["port"] for port in service["spec"]["ports"]] == [names.GUARD_PORT]
+
+
+def test_kubectl_shows_what_matters_at_a_glance(bench: Bench, endpoint: Endpoint) -> None:
+    until(lambda: endpoint.status["pods"]["summary"] == "1/1")
+    shown = bench.cluster.kubectl("get", "mdep", "--namespace", endpoint.namespace).splitlines()
+    assert shown[0].split() == ["NAME", "READY", "GATED", "ADDRESS", "AGE"]
+    assert shown[1].split()[:4] == ["echo", "False", "1/1", endpoint.status["address"]]
+    described = bench.cluster.kubectl("describe", "mdep", "echo", "--namespace", endpoint.namespace)
+    assert "KeyIssued" in described
+    assert "SpecAccepted" in described
+    assert bench.cluster.kubectl("get", "bartizan", "--namespace", endpoint.namespace, "--output=name")
+
+
+def test_events_tell_of_transitions_and_only_of_them(endpoint: Endpoint, operator: Operator) -> None:
+    until(endpoint.pods)
+    until(lambda: endpoint.status["pods"]["total"] == 1)
+    told = _told(endpoint)
+    for number in range(3):
+        seen = operator.metric("bartizan_operator_reconciles_total")
+        endpoint.edit({"metadata": {"annotations": {"example.com/note": str(number)}}})
+        until(lambda: operator.metric("bartizan_operator_reconciles_total") > seen)  # noqa: B023
+    assert _told(endpoint) == told
+
+
+def test_every_reason_that_is_told_is_one_of_the_documented(endpoint: Endpoint) -> None:
+    found = {condition["reason"] for condition in endpoint.status["conditions"]}
+    found |= {event["reason"] for event in _events(endpoint)}
+    assert found <= {str(reason) for reason in Reason}
+
+
+def _events(endpoint: Endpoint) -> list[Live]:
+    events = endpoint.admin.list(kinds.EVENT, endpoint.namespace)
+    return [event for event in events if event["involvedObject"]["uid"] == endpoint.uid]
+
+
+def _told(endpoint: Endpoint) -> list[str]:
+    return sorted(event["message"] for event in _events(endpoint))
