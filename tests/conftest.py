@@ -29,3 +29,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @functools.cache
 def _lacking(level: Level) -> str:
     return api.lacking(level)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write tests/golden/*/output.yaml anew")
