@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 STDIN = "-"
+MOST_MERGED = 10_000
+"""Entries of one mapping after its merge keys (`<<`) are resolved; aliases of aliases would else fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class _StrictLoader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_MERGED:
+            problem = f"more than {MOST_MERGED} entries after merging"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 _StrictLoader.yaml_implicit_resolvers = {
@@ -59,7 +67,8 @@ def read_text(text: str, name: str) -> Iterator[Document]:
             if value is not None:
                 yield from _unfold(Document(f"{name}:{position}", value))
             position += 1
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # The last three are what PyYAML lets escape on values that do not fit their tags, such as `!!bool x`.
         yield Document(f"{name}:{position}", complaint=f"is not YAML: {' '.join(str(error).split())}")
     finally:
         loader.dispose()

@@ -146,7 +146,7 @@ class Applier:
 def told(outcome: Outcome) -> Outcome:
     """Counts a repair."""
     if outcome.did is Did.REPAIRED:
-        metrics.DRIFT_REPAIRED.labels(kind=outcome.kind, manager=outcome.manager).inc()
+        metrics.DRIFT_REPAIRED.labels(kind=outcome.kind, manager=metrics.manager_label(outcome.manager)).inc()
     return outcome
 
 

@@ -53,10 +53,12 @@ def ask_over_http(session: aiohttp.ClientSession) -> Asking:
         host = f"[{address}]" if ":" in address else address
         timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_SECONDS)
         try:
-            async with session.get(f"http://{host}:{names.STATUS_PORT}/status", timeout=timeout) as answer:
+            # Whoever answers may be no guard of ours, and must not send the operator elsewhere.
+            asked = session.get(f"http://{host}:{names.STATUS_PORT}/status", timeout=timeout, allow_redirects=False)
+            async with asked as answer:
                 body = await answer.content.read(MAX_STATUS_BYTES)
                 return _report(json.loads(body))
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return None
 
     return ask

@@ -61,10 +61,24 @@ API_ERRORS = Counter(
 DRIFT_REPAIRED = Counter(
     "bartizan_operator_drift_repaired_total",
     "Owned objects that were found changed or gone and were put back, by kind and by the field manager as it calls "
-    "itself: a claim, not an identity. A deletion leaves no name: manager is then empty.",
+    "itself: a claim, not an identity. A deletion leaves no name: manager is then empty. After a hundred names the "
+    "rest are counted as other.",
     ["kind", "manager"],
     registry=REGISTRY,
 )
+MOST_MANAGERS = 100
+"""Anyone may claim any name, and each would cost memory for ever: those beyond count as `other`."""
+_managers: set[str] = set()
+
+
+def manager_label(claimed: str) -> str:
+    """The label under which repairs of what `claimed` wrote are counted."""
+    if claimed not in _managers and len(_managers) >= MOST_MANAGERS:
+        return "other"
+    _managers.add(claimed)
+    return claimed
+
+
 PODS = Gauge(
     "bartizan_operator_pods",
     "Pods of gated endpoints, by gate state: gated (guard runs and enforces the newest document), outdated (an older "

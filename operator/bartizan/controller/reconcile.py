@@ -13,7 +13,7 @@ from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.log import logger
 from bartizan.controller.observe import World, observe
-from bartizan.controller.report import tell
+from bartizan.controller.report import forget, tell
 from bartizan.controller.revision import Accepted
 from bartizan.controller.root_key import RootError
 from bartizan.controller.tools import Tools
@@ -40,6 +40,7 @@ class Reconciler:
         tools = self.tools
         world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
         if world.manifest is None:
+            forget(key)
             return await teardown.release_policies(tools.applier, world)
         if world.is_deleting:
             return await self._take_down(world)

@@ -1,5 +1,7 @@
 """Tells what a reconcile found and did: status where it changed, Events on transitions and repairs, metrics."""
 
+from contextlib import suppress
+
 from bartizan.controller import metrics, status
 from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.conditions import ungated
@@ -7,6 +9,7 @@ from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.observe import World
 from bartizan.controller.tools import Tools
+from bartizan.controller.work_queue import Key
 from bartizan.policy.reasons import Reason
 
 PASSING = frozenset({Reason.PODS_NOT_READY, Reason.GUARDS_OUT_OF_SYNC, Reason.SCALED_TO_ZERO, Reason.DELETING})
@@ -68,6 +71,13 @@ def _count_pods(world: World, findings: Findings) -> None:
             counts[_STATES.get(state, "unknown")] += 1
     for label, count in counts.items():
         metrics.PODS.labels(namespace=world.identity.namespace, endpoint=world.identity.name, state=label).set(count)
+
+
+def forget(key: Key) -> None:
+    """An endpoint that has gone has no pods to count, and must not be remembered for ever."""
+    for label in POD_STATES:
+        with suppress(KeyError):  # it may never have been counted
+            metrics.PODS.remove(key.namespace, key.name, label)
 
 
 _STATES: dict[GuardState | None, str] = {GuardState.IN_SYNC: "gated", GuardState.OUTDATED: "outdated"}

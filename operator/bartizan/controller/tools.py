@@ -39,7 +39,8 @@ class Tools:
 @asynccontextmanager
 async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     """The tools of a running operator, with the connections that they hold open."""
-    async with aiohttp.ClientSession(trust_env=False) as session:
+    jar = aiohttp.DummyCookieJar()  # no pod that is asked may leave anything with the operator, nor unpack into it
+    async with aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=jar) as session:
         yield Tools(
             api=api,
             applier=Applier(api),

@@ -109,3 +109,17 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.Capture
 
 def test_dates_stay_text(file: Path) -> None:
     assert check(file, GOOD.replace("model: {name: tiny}", "model: {name: 2026-01-01}")) == 0
+
+
+@pytest.mark.parametrize("tagged", ["!!bool x", "!!timestamp x", "!!int ''", "!!float x", "!!omap [a]"])
+def test_a_value_that_does_not_fit_its_tag_is_a_complaint(
+    file: Path, tagged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(file, f"{GOOD}  replicas: {tagged}\n") == 1
+    assert "is not YAML" in capsys.readouterr().out
+
+
+def test_merged_aliases_of_aliases_do_not_fill_the_memory(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    levels = [f"x{level}: &x{level} {{<<: [{', '.join([f'*x{level - 1}'] * 4)}]}}" for level in range(1, 40)]
+    assert check(file, "\n".join(["x0: &x0 {a: 1}", *levels])) == 1
+    assert "more than 10000 entries after merging" in capsys.readouterr().out

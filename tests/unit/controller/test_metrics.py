@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from bartizan.controller import metrics
+import pytest
+
+from bartizan.controller import metrics, report
+from bartizan.controller.work_queue import Key
 
 
 def test_every_metric_is_named_and_described() -> None:
@@ -26,3 +29,19 @@ def test_the_text_format_is_rendered() -> None:
     shown = metrics.render().decode()
     assert 'bartizan_operator_api_writes_total{kind="Service",verb="apply"}' in shown
     assert "# HELP bartizan_operator_queue_depth" in shown
+
+
+def test_names_that_anyone_may_claim_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_managers", set())
+    labels = {metrics.manager_label(f"forged-{number}") for number in range(10_000)}
+    assert len(labels) == metrics.MOST_MANAGERS + 1
+    assert metrics.manager_label("forged-1") == "forged-1"
+    assert metrics.manager_label("one more") == "other"
+
+
+def test_an_endpoint_that_has_gone_is_counted_no_more() -> None:
+    for state in report.POD_STATES:
+        metrics.PODS.labels(namespace="ml", endpoint="gone", state=state).set(1)
+    for _ in range(2):
+        report.forget(Key("ml", "gone"))
+    assert 'endpoint="gone"' not in metrics.render().decode()

@@ -26,31 +26,36 @@ SURROUNDINGS = Surroundings("guard:1", "IfNotPresent", "bartizan-system", {"a": 
 SEEDS = [load(HERE / "base.yaml"), *(load(path) for path in sorted((HERE / "good").glob("*.yaml")))]
 OURS = ("bartizan-launcher", "bartizan-guard")
 HARMLESS_VOLUMES = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "downwardAPI", "ephemeral", "projected"}
+# fmt: off
 HARMLESS_CAPABILITIES = {
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID",
     "IPC_LOCK", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID",
-}  # fmt: skip
+}
 
 NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-guard", "bartizan", "Bartizan-bin",
-         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin"]  # fmt: skip
-PATHS = ["/", "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model", "/run/./model",
-         "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin", "/bartizan/bin/launcher",
+         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin"]
+PATHS = ["/", "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model",
+         "/run/./model", "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin", "/bartizan/bin/launcher",
          "/bartizan/./bin", "/bartizan//bin", "/x/../bartizan/bin", "/run/bartizan", "/run/bartizan/document", "/proc",
-         "/proc/self", "/sys", "/dev", "/dev/shm", "/var/cache/model", "/var/cache", "/models", "$(X)", "/a:b"]  # fmt: skip
+         "/proc/self", "/sys", "/dev", "/dev/shm", "/var/cache/model", "/var/cache", "/models", "$(X)", "/a:b"]
 SECRETS = ["tiny.guard.bartizan", "tiny.chat-ui", "other.guard.bartizan", "other.chat-ui", "bartizan-root", "plain"]
 WORDS = [*NAMES, *PATHS, *SECRETS, "", "--", "run", "--socket", "$(HOME)", "a\nb", "\x00", "\u202e", "64001", "true",
-         "Always", "Unconfined", "Localhost", "Bidirectional", "HostToContainer", "Host", "None", "bartizan.dev/endpoint",
-         "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "ALL", "KILL", "SETUID", "CAP_KILL", "TCP", "Memory"]  # fmt: skip
-NUMBERS = [0, 1, 64000, names.GUARD_UID, float(names.GUARD_UID), str(names.GUARD_UID), 64002, -1, 2**31, 2**64, 1e300]
+         "Always", "Unconfined", "Localhost", "Bidirectional", "HostToContainer", "Host", "None",
+         "bartizan.dev/endpoint",
+         "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "ALL", "KILL", "SETUID", "CAP_KILL", "TCP", "Memory"]
+NUMBERS = [0, 1, -1, 64000, 64002, names.GUARD_UID, float(names.GUARD_UID), str(names.GUARD_UID), 2**31, 2**64, 1e300]
 SECURITY = [{"runAsUser": names.GUARD_UID}, {"runAsUser": 0, "runAsNonRoot": False}, {"privileged": True},
             {"capabilities": {"add": ["KILL", "SETUID"], "drop": ["ALL"]}}, {"capabilities": {"drop": []}},
             {"runAsGroup": names.GUARD_UID, "allowPrivilegeEscalation": True}, {"procMount": "Unmasked"},
-            {"fsGroup": names.GUARD_UID, "supplementalGroups": [0, names.GUARD_UID]}]  # fmt: skip
-SOURCES = [{"emptyDir": {}}, {"secret": {"secretName": "tiny.guard.bartizan"}}, {"hostPath": {"path": "/"}},
+            {"fsGroup": names.GUARD_UID, "supplementalGroups": [0, names.GUARD_UID]}]
+SOURCES: list[dict[str, Any]] = [
+           {"emptyDir": {}}, {"secret": {"secretName": "tiny.guard.bartizan"}}, {"hostPath": {"path": "/"}},
            {"projected": {"sources": [{"secret": {"name": "tiny.guard.bartizan"}}]}}, {"csi": {"driver": "d"}},
-           {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, {"persistentVolumeClaim": {"claimName": "p"}},
-           {"secret": {"secretName": "plain", "name": "tiny.guard.bartizan"}}]  # fmt: skip
-ENVIRONMENT = [{"name": name, "value": "/run/model"} for name in ("PATH", "LD_PRELOAD", "PYTHONPATH", "BARTIZAN_X")]
+           {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, 
+           {"persistentVolumeClaim": {"claimName": "p"}},
+           {"secret": {"secretName": "plain", "name": "tiny.guard.bartizan"}}]
+ENVIRONMENT: list[dict[str, Any]] = []
+ENVIRONMENT += [{"name": name, "value": "/run/model"} for name in ("PATH", "LD_PRELOAD", "PYTHONPATH", "BARTIZAN_X")]
 ENVIRONMENT += [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": name, "key": "document.jws"}}} for name in SECRETS]
 
 word, path = st.sampled_from(WORDS), st.sampled_from(PATHS)
@@ -60,25 +65,27 @@ mount = st.fixed_dictionaries(
 )
 probe = st.fixed_dictionaries({}, optional={
     "exec": st.fixed_dictionaries({"command": st.lists(word, max_size=3)}),
-    "httpGet": st.fixed_dictionaries({"port": st.sampled_from([8080, 8000, "http"]), "path": path}, optional={"host": word}),
+    "httpGet": st.fixed_dictionaries(
+        {"port": st.sampled_from([8080, 8000, "http"]), "path": path}, optional={"host": word}),
     "tcpSocket": st.just({"port": 8081}),
-})  # fmt: skip
+})
 container = st.fixed_dictionaries({"name": st.sampled_from(NAMES), "image": st.just("x:1")}, optional={
     "command": st.lists(word, max_size=4), "args": st.lists(word, max_size=4),
     "volumeMounts": st.lists(mount, max_size=3), "securityContext": st.sampled_from(SECURITY),
     "restartPolicy": word, "env": st.lists(st.sampled_from(ENVIRONMENT), max_size=2), "livenessProbe": probe,
     "ports": st.just([{"containerPort": 8080}]), "lifecycle": st.just({"preStop": {"exec": {"command": ["x"]}}}),
-})  # fmt: skip
+})
 volume = st.builds(lambda name, source: {"name": name, **source}, st.sampled_from(NAMES), st.sampled_from(SOURCES))
 anything = st.one_of(
     word, path, st.sampled_from(NUMBERS), st.booleans(), st.none(), mount, container, volume, probe,
     st.sampled_from(SECURITY), st.lists(st.one_of(mount, container, volume, word), max_size=3),
     st.sampled_from([{}, [], [{}], {"name": "x"}]),
-)  # fmt: skip
-FIELDS = ["securityContext", "volumeMounts", "volumes", "initContainers", "containers", "env", "envFrom", "command", "args",
-          "hostNetwork", "hostPID", "shareProcessNamespace", "serviceAccountName", "automountServiceAccountToken",
+)
+FIELDS = ["securityContext", "volumeMounts", "volumes", "initContainers", "containers", "env", "envFrom", "command",
+          "args", "hostNetwork", "hostPID", "shareProcessNamespace", "serviceAccountName", "automountServiceAccountToken",
           "hostUsers", "runtimeClassName", "nodeName", "dnsConfig", "hostAliases", "terminationGracePeriodSeconds",
-          "metadata", "labels", "annotations", "socketPath", "transport", "port", "container", "readinessProbe"]  # fmt: skip
+          "metadata", "labels", "annotations", "socketPath", "transport", "port", "container", "readinessProbe"]
+# fmt: on
 
 
 def spots(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -183,7 +190,8 @@ def _hold_the_pod(template: dict[str, Any]) -> None:
     for field in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "automountServiceAccountToken"):
         assert spec[field] is False
     assert (spec["serviceAccountName"], spec["dnsPolicy"], spec["restartPolicy"]) == ("tiny", "ClusterFirst", "Always")
-    assert not spec.keys() & {"nodeName", "dnsConfig", "ephemeralContainers", "serviceAccount", "resourceClaims", "hostname"}
+    shut = {"nodeName", "dnsConfig", "ephemeralContainers", "serviceAccount", "resourceClaims", "hostname"}
+    assert not spec.keys() & shut
     assert "sysctls" not in spec["securityContext"]
     assert template["metadata"]["labels"].items() >= names.managed_labels("tiny", "uid-1").items()
     assert not [key for key in template["metadata"]["annotations"] if "cni" in key or "bartizan" in key]
@@ -214,7 +222,7 @@ def _hold_its_mounts(item: dict[str, Any], deployment: ModelDeployment) -> None:
         ours["bartizan-socket"] = posixpath.dirname(serving.socket_path)
     serves = item["name"] == serving.container
     mounts = item["volumeMounts"]
-    wanted = {(name, way) for name, way in ours.items()} if serves else set()
+    wanted = set(ours.items()) if serves else set()
     assert {(entry["name"], entry["mountPath"]) for entry in mounts if entry["name"] in
             (*ours, "bartizan-document", "bartizan-socket")} == wanted  # fmt: skip
     assert all(entry.get("readOnly") for entry in mounts if entry["name"] == "bartizan-bin")
