@@ -35,7 +35,8 @@ HARMLESS_CAPABILITIES = {
 NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-guard", "bartizan", "Bartizan-bin",
          "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin"]
 PATHS = ["/", "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model",
-         "/run/./model", "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin", "/bartizan/bin/launcher",
+         "/run/./model", "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin",
+         "/bartizan/bin/launcher",
          "/bartizan/./bin", "/bartizan//bin", "/x/../bartizan/bin", "/run/bartizan", "/run/bartizan/document", "/proc",
          "/proc/self", "/sys", "/dev", "/dev/shm", "/var/cache/model", "/var/cache", "/models", "$(X)", "/a:b"]
 SECRETS = ["tiny.guard.bartizan", "tiny.chat-ui", "other.guard.bartizan", "other.chat-ui", "bartizan-root", "plain"]
@@ -51,12 +52,13 @@ SECURITY = [{"runAsUser": names.GUARD_UID}, {"runAsUser": 0, "runAsNonRoot": Fal
 SOURCES: list[dict[str, Any]] = [
            {"emptyDir": {}}, {"secret": {"secretName": "tiny.guard.bartizan"}}, {"hostPath": {"path": "/"}},
            {"projected": {"sources": [{"secret": {"name": "tiny.guard.bartizan"}}]}}, {"csi": {"driver": "d"}},
-           {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, 
+           {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
            {"persistentVolumeClaim": {"claimName": "p"}},
            {"secret": {"secretName": "plain", "name": "tiny.guard.bartizan"}}]
 ENVIRONMENT: list[dict[str, Any]] = []
 ENVIRONMENT += [{"name": name, "value": "/run/model"} for name in ("PATH", "LD_PRELOAD", "PYTHONPATH", "BARTIZAN_X")]
-ENVIRONMENT += [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": name, "key": "document.jws"}}} for name in SECRETS]
+ENVIRONMENT += [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": name, "key": "document.jws"}}}
+                for name in SECRETS]
 
 word, path = st.sampled_from(WORDS), st.sampled_from(PATHS)
 mount = st.fixed_dictionaries(
@@ -82,7 +84,8 @@ anything = st.one_of(
     st.sampled_from([{}, [], [{}], {"name": "x"}]),
 )
 FIELDS = ["securityContext", "volumeMounts", "volumes", "initContainers", "containers", "env", "envFrom", "command",
-          "args", "hostNetwork", "hostPID", "shareProcessNamespace", "serviceAccountName", "automountServiceAccountToken",
+          "args", "hostNetwork", "hostPID", "shareProcessNamespace", "serviceAccountName",
+          "automountServiceAccountToken",
           "hostUsers", "runtimeClassName", "nodeName", "dnsConfig", "hostAliases", "terminationGracePeriodSeconds",
           "metadata", "labels", "annotations", "socketPath", "transport", "port", "container", "readinessProbe"]
 # fmt: on
