@@ -102,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
         self._listener.left(self)
         if self._incoming.request is not None:
             self._incoming.request.release()
-        if self._task is not None:
+        if self._task is not None and self._is_answering:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:

@@ -137,6 +137,9 @@ def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, mod
         lines = [json.loads(line) for line in (read + _read_until_quiet(reading)).splitlines()]
         assert [line["number"] for line in lines] == list(range(len(lines)))
         assert sum(line["lost"] for line in lines) >= statuses.count(503)
+        os.close(reading)
+        reading = os.open(os.devnull, os.O_RDONLY)
+        assert guard.ask(chat()).status == 503, "nor does one whose reader has gone"
     finally:
         process.kill()
         process.wait()
