@@ -66,7 +66,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimit:
-    """At most `limit` requests in `window_seconds`, for each client, over all replicas together."""
+    """`limit` requests for each `window_seconds`, evenly, with a burst of `limit`: by client, over all replicas."""
 
     limit: int
     window_seconds: int
