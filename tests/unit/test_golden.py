@@ -48,5 +48,5 @@ def _render(manifest: dict[str, Any]) -> str:
 class _Plain(yaml.SafeDumper):
     """Without anchors: what is the same object in memory is not the same thing to a reader."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _: Any) -> bool:
         return True
