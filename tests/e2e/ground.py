@@ -1,0 +1,80 @@
+"""A namespace in which a module's tests make endpoints and players, and which they leave empty."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demo import cast
+from demo.stage import MONITORING, STRANGERS, ensure_namespace
+from tests.e2e.endpoint import CLIENT, Endpoint, manifest
+from tests.e2e.player import Player
+from tests.e2e.theatre import Theatre
+
+HERE = Path(__file__).parent
+PLAYERS = HERE / "players"
+
+
+def namespace_of(module: str) -> str:
+    """The namespace of a test module: each has its own."""
+    return f"e2e-{module.rpartition('.')[2].removeprefix('test_').replace('_', '-')}"
+
+
+DOOMED = "e2e-doomed"
+"""One that a test deletes, and makes again."""
+
+NAMESPACES = (*(namespace_of(path.stem) for path in sorted(HERE.glob("test_*.py"))), DOOMED)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What tests do in their namespace."""
+
+    stage: Theatre
+    namespace: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.stage.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin)
+
+    def apply(self, live: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(live))
+
+    def endpoint(self, name: str = "model", *, container: dict[str, Any] | None = None, **spec: Any) -> Endpoint:
+        """Applies a ModelDeployment; `spec` goes over the plain one's fields, `container` over its container's."""
+        made = Endpoint(self.stage, self.namespace, name)
+        self.apply(manifest(made, container or {}, spec))
+        return made
+
+    def client(self, endpoint: Endpoint, client: str = CLIENT) -> Player:
+        """A pod of the endpoint's namespace with a client's key."""
+        return self._player(f"{endpoint.name}-{client}", self.namespace, secret=f"{endpoint.name}.{client}")
+
+    def neighbour(self) -> Player:
+        """A pod of the endpoint's namespace without a key."""
+        return self._player("neighbour", self.namespace)
+
+    def stranger(self, name: str = "e2e-stranger", **spec: Any) -> Player:
+        """A pod of another namespace; `spec` goes over the pod's fields."""
+        ensure_namespace(self.stage, STRANGERS)
+        return self._player(name, STRANGERS, **spec)
+
+    def scraper(self) -> Player:
+        """A pod of the namespace that may read metrics."""
+        ensure_namespace(self.stage, MONITORING)
+        return self._player("e2e-scraper", MONITORING)
+
+    def clear(self) -> None:
+        """Takes all away again: endpoints, players, and what insiders have left."""
+        self.kubectl("delete", "mdep", "--all", "--timeout=60s")
+        self.kubectl("delete", "pods,services,networkpolicies,resourcequotas", "--all", "--timeout=30s")
+
+    def _player(self, name: str, namespace: str, *, secret: str | None = None, **spec: Any) -> Player:
+        player = Player(self.stage, namespace, name)
+        kubectl = self.stage.cluster.kubectl
+        pod = cast.pod(self.stage, name, namespace, secret=secret)
+        pod["spec"] |= spec
+        kubectl("delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
+        kubectl("apply", "-f", "-", stdin=json.dumps(cast.scripts(namespace, PLAYERS)))
+        kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
+        return player

@@ -1,0 +1,81 @@
+"""Guards and models that are killed under load: nothing passes by, nothing is lost for good, nobody has to help."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.e2e import victims
+from tests.e2e.endpoint import GUARD, Endpoint, is_ready, restarts, until
+from tests.e2e.evidence import Evidence
+from tests.e2e.ground import Ground
+from tests.e2e.player import Player, Tally
+
+pytestmark = pytest.mark.node
+
+REPLICAS = 5
+SLOTS_EACH = 4
+CONTAINERS = {victims.GUARD: GUARD, victims.MODEL: "model"}
+
+
+@pytest.fixture(scope="module")
+def endpoint(ground: Ground) -> Endpoint:
+    """Several pods: a kubelet waits ever longer before it starts one and the same container again."""
+    limits = {
+        "requests": [{"limit": 1_000_000, "window": "1d"}],
+        "concurrent": REPLICAS * SLOTS_EACH,
+        "concurrentPerClient": REPLICAS * SLOTS_EACH,
+    }
+    return ground.endpoint(replicas=REPLICAS, limits=limits).wait()
+
+
+@pytest.fixture(scope="module")
+def app(ground: Ground, endpoint: Endpoint) -> Player:
+    return ground.client(endpoint)
+
+
+@pytest.mark.parametrize("program", [victims.GUARD, victims.MODEL])
+def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app: Player, program: str) -> None:
+    """Ten kills: one pod's after the other's, then all at once."""
+    before = {pod["metadata"]["name"]: restarts(pod, CONTAINERS[program]) for pod in endpoint.pods()}
+    evidence = Evidence()
+    with app.load(endpoint.service, prefix=f"{program.split(maxsplit=1)[0]}-{sum(before.values())}") as tally:
+        for pod in endpoint.pods():
+            victims.kill(endpoint.stage, pod, program)
+            until(lambda pod=pod: has_restarted(endpoint, before, pod, CONTAINERS[program], 1), "it is back")  # type: ignore[misc]
+        evidence.collect(endpoint)
+        for pod in endpoint.pods():
+            victims.kill(endpoint.stage, pod, program)
+        for pod in endpoint.pods():
+            until(lambda pod=pod: has_restarted(endpoint, before, pod, CONTAINERS[program], 2), "all are back")  # type: ignore[misc]
+        endpoint.wait()
+    judge(evidence, tally, endpoint)
+    for pod in endpoint.pods():
+        assert app.crowd(pod["status"]["podIP"] + ":8080", SLOTS_EACH) == {"200": SLOTS_EACH}, "a slot has leaked"
+
+
+def has_restarted(endpoint: Endpoint, before: dict[str, int], pod: dict[str, Any], container: str, times: int) -> bool:
+    name = pod["metadata"]["name"]
+    now = endpoint.find("pods", name)
+    return bool(now) and is_ready(now) and restarts(now, container) == before[name] + times
+
+
+def judge(evidence: Evidence, tally: Tally, endpoint: Endpoint) -> None:
+    until(lambda: not evidence.collect(endpoint).unguarded, lambda: f"unguarded: {evidence.unguarded}", seconds=5)
+    assert len(tally.answered) > 100, f"hardly a load: {tally.outcomes}"
+    assert set(tally.answered) <= evidence.prompts, "somebody else than the model has answered"
+    documented = {
+        "200",
+        "cut",
+        "503 UpstreamUnavailable",
+        "502 UpstreamBroken",
+        "503 Draining",
+        "429 ConcurrencyLimited",
+    }
+    odd = {outcome for outcome in tally.outcomes if outcome not in documented and not outcome.startswith("no answer")}
+    assert odd == set(), tally.outcomes
+
+
+@pytest.fixture(autouse=True)
+def _unharmed(endpoint: Endpoint) -> Iterator[None]:
+    yield
+    assert all(is_ready(pod) for pod in endpoint.pods())
