@@ -36,7 +36,8 @@ def _stored(manifest: Manifest) -> Manifest:
     for path, value in api_defaults.ADDITIONS.get(manifest["kind"], {}).items():
         if value is not api_defaults.ANY and not callable(value):
             _default(live, path, value)
-    return _without_zeroes(live)
+    stored: Manifest = _without_zeroes(live)
+    return stored
 
 
 def _default(value: Any, path: tuple[str, ...], default: Any) -> None:

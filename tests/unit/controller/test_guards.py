@@ -1,50 +1,103 @@
-"""Whoever answers in a guard's place is believed in nothing but a bounded, flat answer, and leads nowhere else."""
+"""Guards: who is behind is touched, again after a second, and who cannot be asked but once."""
 
 import asyncio
-import random
+from typing import Any
 
-import aiohttp
-import pytest
+from tests.unit.controller import worlds
+from tests.unit.controller.fake_transport import FakeTransport
 
-from bartizan.controller.guards import GuardReport, ask_over_http
+from bartizan.controller.api import Api, ApiError
+from bartizan.controller.guards import GuardReport, Guards, GuardState
 from bartizan.policy import names
 
-GOOD = b'{"documentHash": "abc", "reason": "GuardReady"}'
+RUNNING = {"initContainerStatuses": [{"name": "bartizan-guard", "state": {"running": {}}}], "podIP": "192.0.2.1"}
+WANTED = "newest"
 
 
-def answer(body: bytes, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n%b\r\n%b" % (status, len(body), more, body)
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-async def _asked(first: bytes) -> tuple[GuardReport | None, int]:
-    """What is made of the pod's first answer, and how many requests came; each further one would be answered well."""
-    requests = 0
+class Bench:
+    """Guards that report what `report` says; `touches` are the annotations that pods were given."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal requests
-        requests += 1
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(first if requests == 1 else answer(GOOD))
-        await writer.drain()
-        writer.close()
+    def __init__(self, report: GuardReport | None) -> None:
+        self.transport = FakeTransport()
+        self.clock = Clock()
+        self.report = report
+        self.guards = Guards(Api(self.transport), self._ask, clock=self.clock)
 
-    address = f"127.81.{random.randrange(1, 255)}.{random.randrange(1, 255)}"  # so that tests do not meet
-    server = await asyncio.start_server(serve, address, names.STATUS_PORT)
-    async with server, aiohttp.ClientSession() as session:
-        return await ask_over_http(session)(address), requests
+    async def _ask(self, address: str) -> GuardReport | None:
+        assert address == RUNNING["podIP"]
+        return self.report
+
+    def look(self, pod: dict[str, Any], version: int = 5) -> GuardState:
+        async def run() -> GuardState:
+            states = await self.guards.states([pod], WANTED)
+            await self.guards.deliver([pod], version, states)
+            return states[pod["metadata"]["name"]]
+
+        return asyncio.run(run())
+
+    @property
+    def touches(self) -> list[dict[str, str]]:
+        return [call.body["metadata"]["annotations"] for call in self.transport.calls]
 
 
-def test_a_guards_answer_is_read() -> None:
-    assert asyncio.run(_asked(answer(GOOD))) == (GuardReport("abc", "GuardReady"), 1)
+def _pod(**annotations: str) -> dict[str, Any]:
+    return worlds.pod(status=RUNNING, annotations={f"{names.GROUP}/{key}": text for key, text in annotations.items()})
 
 
-def test_nobody_sends_the_operator_elsewhere() -> None:
-    report, requests = asyncio.run(_asked(answer(b"", b"302 Found", b"Location: /elsewhere\r\n")))
-    assert (report, requests) == (None, 1)
+def test_a_guard_that_has_the_document_is_let_be() -> None:
+    bench = Bench(GuardReport(WANTED, "GuardReady"))
+    assert bench.look(_pod()) is GuardState.IN_SYNC
+    assert bench.touches == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b"{", b"[" * 16_000, b"1" * 16_000, b"\xff", b'{"documentHash": ["' + b"x" * 60_000]
-)
-def test_nonsense_is_no_report_and_no_fault(body: bytes) -> None:
-    assert asyncio.run(_asked(answer(body))) == (None, 1)
+def test_a_guard_that_is_behind_is_touched_with_the_version() -> None:
+    bench = Bench(GuardReport("older", "GuardReady"))
+    assert bench.look(_pod()) is GuardState.OUTDATED
+    assert bench.touches == [{names.DOCUMENT_VERSION_ANNOTATION: "5"}]
+
+
+def test_it_is_touched_again_after_a_second_and_not_before() -> None:
+    bench = Bench(GuardReport("", "DocumentAbsent"))
+    pod = _pod(**{"document-version": "5", "document-touch": "2"})
+    for _ in range(3):
+        bench.look(pod)
+    assert len(bench.touches) == 1
+    bench.clock.now += 1.0
+    bench.look(pod)
+    assert bench.touches[-1] == {names.DOCUMENT_VERSION_ANNOTATION: "5", names.TOUCH_ANNOTATION: "3"}
+
+
+def test_a_newer_document_does_not_wait_for_the_second_to_pass() -> None:
+    bench = Bench(GuardReport("", ""))
+    bench.look(_pod(), version=5)
+    bench.look(_pod(), version=6)
+    assert [touch[names.DOCUMENT_VERSION_ANNOTATION] for touch in bench.touches] == ["5", "6"]
+
+
+def test_a_guard_that_cannot_be_asked_gets_one_touch() -> None:
+    bench = Bench(None)
+    assert bench.look(_pod()) is GuardState.UNREACHABLE
+    bench.clock.now += 10
+    bench.look(_pod(**{"document-version": "5"}))
+    assert len(bench.touches) == 1
+
+
+def test_a_pod_without_an_address_or_a_running_guard_is_starting() -> None:
+    bench = Bench(GuardReport("older", ""))
+    assert bench.look(worlds.pod(status={})) is GuardState.STARTING
+    assert bench.look(worlds.pod(status={"podIP": "192.0.2.1"})) is GuardState.STARTING
+    assert bench.touches == []
+
+
+def test_a_pod_that_has_gone_meanwhile_is_no_error() -> None:
+    bench = Bench(GuardReport("older", ""))
+    bench.transport.answer = lambda _: ApiError(404, "NotFound", "gone")
+    assert bench.look(_pod()) is GuardState.OUTDATED

@@ -49,10 +49,10 @@ def pod(name: str = "llama-1", *, spec: Live | None = None, status: Live | None 
     return {"metadata": {**own, **metadata}, "spec": spec or {}, "status": status or {"phase": "Running"}}
 
 
-def deployment(replicas: int = 1, **status: int) -> Live:
+def deployment(wanted: int = 1, /, **status: int) -> Live:
     return {
         "metadata": {"generation": 1},
-        "spec": {"replicas": replicas},
+        "spec": {"replicas": wanted},
         "status": {"observedGeneration": 1, **status},
     }
 

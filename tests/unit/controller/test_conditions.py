@@ -1,0 +1,119 @@
+"""Conditions: what is claimed of an endpoint follows from what was found, and the worst is said first."""
+
+from typing import Any
+
+import pytest
+from tests.unit.controller import worlds
+
+from bartizan.controller import conditions
+from bartizan.controller.findings import Findings
+from bartizan.controller.guards import GuardState
+from bartizan.policy.model import Problem, Weakness
+from bartizan.policy.reasons import EXPLANATIONS, Reason
+
+WISH = worlds.wish()
+TEMPLATE = worlds.template(WISH)
+GATED = worlds.pod(spec=TEMPLATE["spec"])
+BARE = worlds.pod("bare", spec={"containers": []})
+UP = worlds.deployment(1, replicas=1, updatedReplicas=1, availableReplicas=1)
+
+
+def _findings(**fields: Any) -> Findings:
+    return Findings(**{"deployment": WISH, "pod_template": TEMPLATE, **fields})
+
+
+def _ready(findings: Findings, **parts: Any) -> tuple[bool | None, Reason]:
+    verdict = conditions.ready(worlds.world(**{"deployment": UP, "pods": [GATED], **parts}), findings)
+    return verdict.status, verdict.reason
+
+
+def test_all_well_is_ready() -> None:
+    assert _ready(_findings()) == (True, Reason.ENDPOINT_READY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts", "reason"),
+    [
+        ({"taken": ["x"], "is_root_lost": True, "failure": "y"}, {}, Reason.NAME_TAKEN),
+        ({"is_root_lost": True, "failure": "y"}, {}, Reason.ROOT_LOST),
+        ({"failure": "y"}, {}, Reason.APPLY_FAILED),
+        ({}, {"manifest": worlds.manifest(deletionTimestamp="now")}, Reason.DELETING),
+        ({}, {"pods": [GATED, BARE]}, Reason.PODS_NOT_GATED),
+        ({"deployment": None, "pod_template": None}, {"pods": []}, Reason.SPEC_REFUSED),
+        ({"deployment": worlds.wish("scaled-to-zero")}, {"pods": []}, Reason.SCALED_TO_ZERO),
+        ({}, {"deployment": worlds.deployment(1)}, Reason.PODS_NOT_READY),
+        ({}, {"deployment": None}, Reason.PODS_NOT_READY),
+    ],
+)
+def test_what_is_wrong_is_not_ready_and_says_so(fields: dict[str, Any], parts: dict[str, Any], reason: Reason) -> None:
+    assert _ready(_findings(**fields), **parts) == (False, reason)
+
+
+def test_why_pods_do_not_start_is_told() -> None:
+    waiting = {"name": "model", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    pod = worlds.pod(spec=TEMPLATE["spec"], status={"phase": "Pending", "containerStatuses": [waiting]})
+    world = worlds.world(deployment=worlds.deployment(1), pods=[pod])
+    verdict = conditions.ready(world, _findings())
+    assert (verdict.status, verdict.reason) == (False, Reason.PODS_FAILING)
+    assert "container model: ImagePullBackOff: no such image" in verdict.text
+
+
+def test_pods_of_a_roll_out_are_measured_against_the_template_they_came_from() -> None:
+    image = TEMPLATE["spec"]["initContainers"][1]["image"]
+    assert not conditions.ungated(worlds.world(pods=[GATED]), _findings())
+    swapped = worlds.pod("swapped", spec=_with_guard(image=image.replace("v1", "evil")))
+    weakened = worlds.pod("weakened", spec=_with_guard(args=["guard", "--port=1"]))
+    stopped = worlds.pod("stopped", spec=_with_guard(command=["sleep", "inf"]))
+    once = worlds.pod("once", spec=_with_guard(restartPolicy=None))
+    bare = [swapped, weakened, stopped, once]
+    assert conditions.ungated(worlds.world(pods=[GATED, *bare]), _findings()) == bare
+
+
+def _with_guard(**fields: Any) -> dict[str, Any]:
+    launcher, guard, *rest = TEMPLATE["spec"]["initContainers"]
+    return {**TEMPLATE["spec"], "initContainers": [launcher, {**guard, **fields}, *rest]}
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "reason"),
+    [
+        ({"a": GuardState.IN_SYNC}, True, Reason.ALL_GUARDS_IN_SYNC),
+        ({"a": GuardState.IN_SYNC, "b": GuardState.OUTDATED}, False, Reason.GUARDS_OUT_OF_SYNC),
+        ({"a": GuardState.IN_SYNC, "b": GuardState.UNREACHABLE}, None, Reason.GUARDS_UNREACHABLE),
+        ({"a": GuardState.STARTING}, None, Reason.PODS_NOT_READY),
+    ],
+)
+def test_in_sync_covers_every_guard(states: dict[str, GuardState], status: bool | None, reason: Reason) -> None:
+    pods = [worlds.pod(name) for name in states]
+    verdict = conditions.in_sync(worlds.world(pods=pods), _findings(guard_states=states))
+    assert (verdict.status, verdict.reason) == (status, reason)
+
+
+def test_a_pod_on_a_lost_node_is_unknown() -> None:
+    lost = worlds.pod("a", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
+    verdict = conditions.in_sync(worlds.world(pods=[lost]), _findings(guard_states={"a": GuardState.IN_SYNC}))
+    assert (verdict.status, verdict.reason) == (None, Reason.GUARDS_UNREACHABLE)
+
+
+def test_a_refused_spec_names_the_first_problems_and_what_holds_meanwhile() -> None:
+    problems = tuple(Problem(f"spec.p{number}", "is wrong") for number in range(12))
+    verdict = conditions.accepted(worlds.world(), _findings(problems=problems))
+    assert verdict.reason is Reason.SPEC_REFUSED
+    assert "spec.p9: is wrong; and 2 more (the last accepted spec stays in force)" in verdict.text
+    assert len(conditions.Verdict(False, Reason.SPEC_REFUSED, "x" * 5000).text) == conditions.MAX_MESSAGE
+
+
+def test_weaknesses_are_named_by_container_and_field() -> None:
+    verdict = conditions.hardened(worlds.world(), _findings(deployment=worlds.wish("weakened-where-the-owner-says-so")))
+    assert verdict.reason is Reason.TEMPLATE_WEAKENS
+    assert "readOnlyRootFilesystem" in verdict.text
+    assert Weakness.__doc__
+
+
+def test_nothing_is_claimed_that_nobody_tried() -> None:
+    for judge in (conditions.network_isolated, conditions.enforcement_verified):
+        assert judge(worlds.world(), _findings()).status is None
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert set(EXPLANATIONS) == set(Reason)
