@@ -32,6 +32,7 @@ class Incoming:
         self._fields: list[Field] = []
         self._target = b""
         self._fed_bytes = 0
+        self._silent_bytes = 0
 
     @property
     def is_whole(self) -> bool:
@@ -44,11 +45,13 @@ class Incoming:
     def feed(self, data: bytes) -> None:
         """Raises Refusal where the bytes are not the HTTP that the guard speaks; nothing may be fed after that."""
         self._fed_bytes += len(data)
+        self._silent_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise malformed() from error
-        is_endless = self.request is None and self._fed_bytes > MAX_HEADER_BYTES
+        # The parser keeps names and values until they end: head, trailer or chunk extension, none may be without end.
+        is_endless = self._silent_bytes > MAX_HEADER_BYTES
         if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes() > MAX_HEADER_BYTES:
             raise Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large.")
 
@@ -82,11 +85,13 @@ class Incoming:
     def on_headers_complete(self) -> None:
         if self.has_excess:
             return
+        self._silent_bytes = 0
         self.keeps_alive = self._parser.should_keep_alive()
         fault = None if self._parser.get_http_version() == "1.1" else malformed()
         self.request = self._make(Head(self._parser.get_method(), self._target, tuple(self._fields), fault))
 
     def on_body(self, piece: bytes) -> None:
+        self._silent_bytes = 0
         if self.request is not None and not self.has_excess:
             self.request.add(piece)
 

@@ -106,5 +106,6 @@ class Reply:
     def _head(self, status: int, headers: Headers) -> bytes:
         lines = [b"%b: %b\r\n" % header for header in headers]
         close = b"Connection: close\r\n" if self._wire.will_close() else b""
+        first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # a model may use numbers without a name
         identity = b"X-Request-Id: %b\r\nCache-Control: no-store\r\n" % self._request_id
-        return b"".join([_STATUS_LINES[status], *lines, identity, close, b"\r\n"])
+        return b"".join([first, *lines, identity, close, b"\r\n"])

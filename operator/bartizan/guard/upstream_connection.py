@@ -76,7 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._has_ended = False
         self._keeps_alive = False
         self._is_reusable = False
-        self._header_bytes = 0
+        self._silent_bytes = 0
         receiver.begin(self)
         self._transport.write(request)
         if not self._is_writing:
@@ -123,7 +123,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self.deadline = self._loop.time() + self._answer_seconds
         try:
-            self._header_bytes += len(data) if self._head is None else 0
+            self._silent_bytes += len(data)
             self._parser.feed_data(data)
             self._deliver()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -153,9 +153,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _deliver(self) -> None:
         """After each read: what it brought, in one piece, and the end if it came."""
+        if self._silent_bytes > MAX_HEADER_BYTES:
+            raise broken()  # a head, trailer or chunk extension without end, which the parser would keep
         if self._head is None:
-            if self._header_bytes > MAX_HEADER_BYTES:
-                raise broken()
             return
         if not self._is_begun:
             self._is_begun = True
@@ -206,6 +206,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
 
     def on_body(self, data: bytes) -> None:
+        self._silent_bytes = 0
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:

@@ -1,9 +1,13 @@
-"""What one caller could do to another through what the guard shares between them: the connections to the model."""
+"""What one caller, or the model, could do to others through what the guard shares: connections to the model, memory."""
 
 import asyncio
+import contextlib
+import http.client
 from pathlib import Path
 
-from tests.unit.guard import scripted
+import pytest
+from tests.unit.guard import running, scripted
+from tests.unit.guard.running import Guard, chat, request_bytes
 from tests.unit.guard.scripted import whole
 
 from bartizan.guard.deadlines import Deadlines
@@ -54,3 +58,43 @@ def test_a_caller_that_reads_slowly_leaves_no_deaf_connection_to_the_next(tmp_pa
             return [caller.has_ended for caller in callers]
 
         assert asyncio.run(ask_twice()) == [True, True]
+
+
+MIB = 1 << 20
+ENDLESS = {
+    "a trailer's value": b"0\r\nX: ",
+    "a trailer's name": b"0\r\n",
+    "a chunk's extension": b"5;x=",
+}
+
+
+@pytest.mark.parametrize("beginning", ENDLESS.values(), ids=ENDLESS)
+def test_what_one_caller_sends_without_end_does_not_fill_the_memory(guard: Guard, beginning: bytes) -> None:
+    """A guard that is killed for its memory takes every caller's answers with it."""
+    before = guard.rss_mib()
+    with guard.connect() as sock:
+        sock.sendall(request_bytes(b"", b"Transfer-Encoding: chunked") + beginning)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                sock.sendall(b"a" * MIB)
+        assert guard.rss_mib() < before + 16
+
+
+@pytest.mark.parametrize("end", [b"0\r\nX: " + b"a" * 64 * MIB, b"5;" + b"a" * 64 * MIB], ids=["trailer", "extension"])
+def test_what_the_model_sends_without_end_does_not_fill_the_memory(tmp_path: Path, end: bytes) -> None:
+    folder = tmp_path / "guard"
+    folder.mkdir()
+    answer = scripted.chunked(b"{}", kind=b"application/json", end=end)
+    with scripted.scripted(tmp_path / "model.sock", answer) as server, running.guard(folder, server.upstream) as started:
+        before = started.rss_mib()
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            started.ask(chat())
+        assert started.rss_mib() < before + 16
+
+
+def test_a_status_without_a_name_is_passed_on(tmp_path: Path) -> None:
+    folder = tmp_path / "guard"
+    folder.mkdir()
+    answer = whole(b"{}", status=b"529 Overloaded")
+    with scripted.scripted(tmp_path / "model.sock", answer) as server, running.guard(folder, server.upstream) as started:
+        assert started.ask(chat()).status == 529
