@@ -10,6 +10,7 @@ import httptools
 MAX_BYTES = 8 * 1024
 SECONDS = 5.0
 MAX_CONNECTIONS = 64
+"""Beyond it the oldest goes: whoever holds connections and asks nothing must not keep the kubelet's probes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +30,24 @@ _PHRASES = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 503: b"Service U
 class GetServer:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._open = 0
+        self._serving: dict[asyncio.Task[None] | None, None] = {}
 
     async def open(self, sock: socket.socket) -> asyncio.Server:
         return await asyncio.start_server(self._serve, sock=sock, limit=MAX_BYTES)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        task = asyncio.current_task()
+        if len(self._serving) >= MAX_CONNECTIONS and (oldest := next(iter(self._serving))):
+            del self._serving[oldest]
+            oldest.cancel()
+        self._serving[task] = None
         try:
-            if self._open <= MAX_CONNECTIONS:
-                async with asyncio.timeout(SECONDS):
-                    await self._answer(reader, writer)
+            async with asyncio.timeout(SECONDS):
+                await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a caller that is gone, slow or too long gets nothing
         finally:
-            self._open -= 1
+            self._serving.pop(task, None)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

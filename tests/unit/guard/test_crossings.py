@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.guard import running, scripted
 from tests.unit.guard.running import Guard, chat, request_bytes
 from tests.unit.guard.scripted import whole
 
+from bartizan.guard import get_server
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.reply import Source
 from bartizan.guard.settings import Address
@@ -85,7 +87,8 @@ def test_what_the_model_sends_without_end_does_not_fill_the_memory(tmp_path: Pat
     folder = tmp_path / "guard"
     folder.mkdir()
     answer = scripted.chunked(b"{}", kind=b"application/json", end=end)
-    with scripted.scripted(tmp_path / "model.sock", answer) as server, running.guard(folder, server.upstream) as started:
+    path = tmp_path / "model.sock"
+    with scripted.scripted(path, answer) as server, running.guard(folder, server.upstream) as started:
         before = started.rss_mib()
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             started.ask(chat())
@@ -96,5 +99,15 @@ def test_a_status_without_a_name_is_passed_on(tmp_path: Path) -> None:
     folder = tmp_path / "guard"
     folder.mkdir()
     answer = whole(b"{}", status=b"529 Overloaded")
-    with scripted.scripted(tmp_path / "model.sock", answer) as server, running.guard(folder, server.upstream) as started:
+    path = tmp_path / "model.sock"
+    with scripted.scripted(path, answer) as server, running.guard(folder, server.upstream) as started:
         assert started.ask(chat()).status == 529
+
+
+def test_connections_that_ask_nothing_shut_nobody_out_of_the_status(guard: Guard) -> None:
+    """The model reaches this port within the pod; a guard whose liveness probe fails is restarted."""
+    with contextlib.ExitStack() as held:
+        for _ in range(3 * get_server.MAX_CONNECTIONS):
+            held.enter_context(socket.create_connection(("127.0.0.1", guard.ports["statusPort"])))
+        for _ in range(5):
+            assert guard.get("statusPort", "/livez").status == 200
