@@ -59,11 +59,14 @@ class Observer:
 
 
 def owner_of(body: Mapping[str, Any]) -> Key | None:
-    """The endpoint that an object says it belongs to; None where it says nothing of the kind."""
+    """The endpoint that an object says it belongs to; None where it says nothing of the kind.
+
+    Anyone may write the label. No endpoint's name holds a dot, but a twin's does: a key of that name would take it down.
+    """
     metadata = body.get("metadata") or {}
     endpoint = (metadata.get("labels") or {}).get(names.ENDPOINT_LABEL)
     namespace = metadata.get("namespace")
-    return Key(namespace, endpoint) if endpoint and namespace else None
+    return Key(namespace, endpoint) if endpoint and namespace and "." not in endpoint else None
 
 
 def owned_kinds(settings: Settings) -> tuple[Kind, ...]:

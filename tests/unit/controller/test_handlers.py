@@ -121,3 +121,10 @@ def test_events_are_read_and_never_changed() -> None:
 def test_secrets_are_watched_only_where_they_may_be_read() -> None:
     assert kinds.SECRET not in handlers.owned_kinds(Settings(guard_image="x"))
     assert kinds.SECRET in handlers.owned_kinds(Settings(guard_image="x", namespaces=("a",), watch_secrets=True))
+
+
+def test_a_label_that_names_a_twin_names_no_endpoint() -> None:
+    """As a key it would be an endpoint that is gone, whose policy of that name, the twin, could be let go."""
+    watcher, sink = observer()
+    watcher.see_owned(kinds.SERVICE, "ADDED", owned(**{names.ENDPOINT_LABEL: names.policy_twin("llama")}))
+    assert sink.got == []
