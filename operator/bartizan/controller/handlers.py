@@ -61,7 +61,7 @@ class Observer:
 def owner_of(body: Mapping[str, Any]) -> Key | None:
     """The endpoint that an object says it belongs to; None where it says nothing of the kind.
 
-    Anyone may write the label. No endpoint's name holds a dot, but a twin's does: a key of that name would take it down.
+    Anyone may write the label. No endpoint's name holds a dot, but a twin's does, and such a key would take it down.
     """
     metadata = body.get("metadata") or {}
     endpoint = (metadata.get("labels") or {}).get(names.ENDPOINT_LABEL)
