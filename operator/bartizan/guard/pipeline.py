@@ -65,6 +65,7 @@ class Pipeline:
         """Every stage in its order; whoever comes to the end was let through everything."""
         route = self._judge_front(visit, request)
         enforcement = self._identify(visit)
+        request.belongs_to(visit.client)
         raw = await request.body()
         if self._gate.documents.current is not enforcement:
             enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too

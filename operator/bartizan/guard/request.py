@@ -1,6 +1,7 @@
 """One request as it comes in: the head, whole, and the body, as its pieces arrive."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
 
 Field = tuple[bytes, bytes]
+
+SHARES = 4
+"""One client may hold this part of the budget, or one whole body: what it leaves unfinished shuts out nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +34,50 @@ class Budget:
     def __init__(self, total: int, *, each: int) -> None:
         self.left = total
         self.each = each
+        self._share = max(each, total // SHARES)
+        self._held: Counter[str] = Counter()
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, client: str) -> None:
+        """`client` is empty as long as nobody knows whose the bytes are."""
         if size > self.left:
-            raise Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
+            raise _overloaded()
+        self.assign(size, client)
         self.left -= size
 
-    def give_back(self, size: int) -> None:
+    def assign(self, size: int, client: str) -> None:
+        """Count bytes that were taken as the client's."""
+        if client and self._held[client] + size > self._share:
+            raise _overloaded()
+        self._held[client] += size
+
+    def give_back(self, size: int, client: str) -> None:
         self.left += size
+        self._held[client] -= size
+        if not self._held[client]:
+            del self._held[client]
 
 
 class Request:
     """`head` and, once somebody waits for it, the body. The connection feeds it; the pipeline reads it."""
 
-    __slots__ = ("_asked", "_budget", "_failure", "_is_complete", "_pieces", "_size", "_waiter", "head", "id")
+    __slots__ = (
+        "_asked",
+        "_budget",
+        "_client",
+        "_failure",
+        "_is_complete",
+        "_pieces",
+        "_size",
+        "_waiter",
+        "head",
+        "id",
+    )
 
     def __init__(self, head: Head, request_id: str, budget: Budget, *, asked: Callable[[], None]) -> None:
         self.head = head
         self.id = request_id
         self._budget = budget
+        self._client = ""
         self._asked = asked
         self._pieces: list[bytes] = []
         self._size = 0
@@ -59,6 +88,12 @@ class Request:
     @property
     def is_complete(self) -> bool:
         return self._is_complete
+
+    def belongs_to(self, client: str) -> None:
+        """From now on the body counts as the client's; raises Refusal where that holds too much already."""
+        self._budget.assign(self._size, client)
+        self._budget.assign(-self._size, self._client)
+        self._client = client
 
     async def body(self) -> bytes:
         """The whole body, once; raises the Refusal for which it will never be whole. Its bytes stay charged."""
@@ -79,7 +114,7 @@ class Request:
         try:
             if self._size + len(piece) > self._budget.each:
                 raise too_large(self._budget.each)
-            self._budget.take(len(piece))
+            self._budget.take(len(piece), self._client)
         except Refusal as refusal:
             self.fail(refusal)
             return
@@ -98,13 +133,17 @@ class Request:
 
     def release(self) -> None:
         """Let go of the body and give its bytes back to the budget: it was sent or refused. Safe to call again."""
-        self._budget.give_back(self._size)
+        self._budget.give_back(self._size, self._client)
         self._size = 0
         self._pieces.clear()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _overloaded() -> Refusal:
+    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
 
 
 def too_large(most: int) -> Refusal:

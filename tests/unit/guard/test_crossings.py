@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import http.client
+import json
+import select
 import socket
 from pathlib import Path
 
 import pytest
 from tests.unit.guard import running, scripted
-from tests.unit.guard.running import Guard, chat, request_bytes
+from tests.unit.guard.running import Guard, Model, chat, request_bytes
 from tests.unit.guard.scripted import whole
 
 from bartizan.guard import get_server
@@ -111,3 +113,15 @@ def test_connections_that_ask_nothing_shut_nobody_out_of_the_status(guard: Guard
             held.enter_context(socket.create_connection(("127.0.0.1", guard.ports["statusPort"])))
         for _ in range(5):
             assert guard.get("statusPort", "/livez").status == 200
+
+
+def test_one_clients_unfinished_bodies_leave_room_for_anothers(tmp_path: Path, model: Model) -> None:
+    flags = ["--max-waiting-bytes", "800000", "--max-body-bytes", "200000"]
+    other = running.credential("batch").reveal()
+    with running.guard(tmp_path, model.upstream, *flags) as small, contextlib.ExitStack() as held:
+        greedy = [held.enter_context(small.connect()) for _ in range(6)]
+        for sock in greedy:
+            sock.sendall(request_bytes(b"", b"Content-Length: 199999") + b" " * 180_000)
+        for sock in select.select(greedy, [], [], running.DEADLINE_SECONDS)[0]:
+            assert b" 503 " in sock.recv(64)
+        assert small.ask(b" " * 150_000 + json.dumps(chat()).encode(), key=other).status == 200
