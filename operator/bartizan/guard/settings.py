@@ -127,7 +127,12 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
     ("--answer-seconds", float, 600, "how long the model may stay silent before or within an answer"),
     ("--max-connections", int, 1024, "clients' connections at one time"),
     ("--max-body-bytes", int, 2 << 20, "the largest body that is read"),
-    ("--max-waiting-bytes", int, 32 << 20, "bytes of bodies held at one time, until the model has taken them; one client may hold a quarter"),
+    (
+        "--max-waiting-bytes",
+        int,
+        32 << 20,
+        "bytes of bodies held at one time, until the model has taken them; one client may hold a quarter",
+    ),
 )
 """Seconds and sizes; the defaults are what a guard runs with, the flags serve tests and odd networks.
 
