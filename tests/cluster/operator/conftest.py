@@ -13,6 +13,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tidy(bench: Bench) -> Iterator[None]:
+    """Set up before any operator and so torn down after it."""
+    yield
+    bench.sweep()
+
+
 @pytest.fixture(scope="module")
 def operator(bench: Bench) -> Iterator[Operator]:
     """With a resync so rare that whatever happens in a test is an event's doing."""
