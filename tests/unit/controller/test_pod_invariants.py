@@ -33,8 +33,10 @@ HARMLESS_CAPABILITIES = {
 }
 
 NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-guard", "bartizan", "Bartizan-bin",
-         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin"]
-PATHS = ["/", "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model",
+         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin",
+         "a", "b", "c", "d", "e"]
+PATHS = ["/a", "/b/c", "/d/e/", "/",
+         "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model",
          "/run/./model", "/var/run/wide/a", "/var/run", "/tmp", "/tmp/x", "/bartizan", "/bartizan/bin",
          "/bartizan/bin/launcher",
          "/bartizan/./bin", "/bartizan//bin", "/x/../bartizan/bin", "/run/bartizan", "/run/bartizan/document", "/proc",
@@ -103,11 +105,41 @@ def spots(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from spots(value[index] if index < len(value) else None, (*way, index))
 
 
+FITTING: dict[str, st.SearchStrategy[Any]] = {
+    "volumeMounts": mount,
+    "volumes": volume,
+    "containers": container,
+    "initContainers": container,
+    "env": st.sampled_from(ENVIRONMENT),
+    "command": word,
+    "args": word,
+}
+
+
+def value_for(way: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """Mostly something of the kind that belongs there, now and then anything at all."""
+    if way[-1] in FITTING:
+        return st.one_of(st.lists(FITTING[way[-1]], max_size=3), anything)
+    if way[-1] == "securityContext":
+        return st.sampled_from(SECURITY)
+    return st.one_of(FITTING.get(way[-2], anything), anything) if len(way) > 1 else anything
+
+
+def is_aim(way: tuple[Any, ...]) -> bool:
+    """Where a pod or a container really has such a field."""
+    field = way[:-1] if isinstance(way[-1], int) else way
+    owner = field[-3:-2] if len(field) > 4 else ()
+    is_of_pod = field[:-1] == ("template", "spec")
+    return field[-1] in (*FITTING, "securityContext") and (is_of_pod or owner in (("containers",), ("initContainers",)))
+
+
 def bent(spec: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     changed = copy.deepcopy(spec)
     places = [way for way in spots(changed) if way[0] in ("template", "serving") and len(way) > 1]
-    *way, last = data.draw(st.sampled_from(places))
-    value = data.draw(anything)
+    aims = [way for way in places if is_aim(way)]
+    chosen = data.draw(st.sampled_from(data.draw(st.sampled_from([places, aims, aims]))))
+    value = data.draw(value_for(chosen))
+    *way, last = chosen
     target: Any = changed
     for step in way:
         target = target.setdefault(step, {}) if isinstance(target, dict) else target[step]
@@ -128,7 +160,7 @@ def render(deployment: ModelDeployment) -> dict[str, Any]:
     return pod_template.build(deployment, SURROUNDINGS, document_key="key", not_before=7)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.sampled_from(SEEDS), data=st.data())
 def test_whatever_is_accepted_the_gate_holds(seed: dict[str, Any], data: st.DataObject) -> None:
     spec = {"serving": {}, **copy.deepcopy(seed["spec"])}
