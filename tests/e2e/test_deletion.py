@@ -4,9 +4,9 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from demo.stage import ensure_namespace
@@ -23,17 +23,17 @@ class Witness:
 
     bare: list[str] = field(default_factory=list)
     """Moments at which a pod of the endpoint had not ended and no policy of the endpoint was there."""
-    _pods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def see(self, event: dict[str, Any]) -> None:
         live = event["object"]
-        known = self._pods if live["kind"] == "Pod" else self._policies
+        known = self.pods if live["kind"] == "Pod" else self.policies
         known.pop(live["metadata"]["uid"], None)
         if event["type"] != "DELETED":
             known[live["metadata"]["uid"]] = live
-        alive = [pod["metadata"]["name"] for pod in self._pods.values() if _is_alive(pod)]
-        if alive and not self._policies:
+        alive = [pod["metadata"]["name"] for pod in self.pods.values() if _is_alive(pod)]
+        if alive and not self.policies:
             self.bare.append(f"{event['type']} {live['kind']} {live['metadata']['name']}: {alive} bare")
 
 
@@ -48,38 +48,23 @@ def witnessed(endpoint: Endpoint) -> Iterator[Witness]:
     config = f"--kubeconfig={endpoint.stage.cluster.kubeconfig}"
     watching = ["-n", endpoint.namespace, "-l", endpoint.selector, "--watch", "--output-watch-events", "-o", "json"]
 
-    def follow(process: subprocess.Popen[str]) -> None:
-        assert process.stdout
-        for event in _objects(process.stdout):
+    def follow(stream: IO[str]) -> None:
+        for line in stream:
             with lock:
-                witness.see(event)
+                witness.see(json.loads(line))
 
-    # Policies first: a pod that was there before must find its policy known.
-    processes, threads = [], []
-    for kind in ("networkpolicies", "pods"):
-        command = [str(tool("kubectl")), config, "get", kind, *watching]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        threads.append(threading.Thread(target=follow, args=(processes[-1],)))
-        threads[-1].start()
-        known = witness._policies if kind == "networkpolicies" else witness._pods
-        until(lambda known=known: known, f"the watch of {kind} has begun")  # type: ignore[misc]
-    try:
+    with ExitStack() as ends:
+        # Policies first: a pod that was there before must find its policy known.
+        for kind, known in (("networkpolicies", witness.policies), ("pods", witness.pods)):
+            command = [str(tool("kubectl")), config, "get", kind, *watching]
+            process = ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            assert process.stdout
+            thread = threading.Thread(target=follow, args=(process.stdout,))
+            thread.start()
+            ends.callback(thread.join)
+            ends.callback(process.terminate)
+            until(lambda known=known: known, f"the watch of {kind} has begun")  # type: ignore[misc]
         yield witness
-    finally:
-        for process, thread in zip(processes, threads, strict=True):
-            process.terminate()
-            thread.join()
-            process.wait()
-
-
-def _objects(stream: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """kubectl prints each event as JSON over many lines, the last of them a brace in the first column."""
-    text = ""
-    for line in stream:
-        text += line
-        if line.startswith("}"):
-            yield json.loads(text)
-            text = ""
 
 
 def is_gone(endpoint: Endpoint) -> bool:
