@@ -180,6 +180,48 @@ def test_the_seeds_hold_too(seed: dict[str, Any]) -> None:
     hold(accepted, render(accepted))
 
 
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: str(seed["metadata"]["name"]))
+def test_every_hostile_wish_alone_is_refused_or_harmless(seed: dict[str, Any]) -> None:
+    accepted = 0
+    for change in wishes(seed["spec"]["template"]["spec"]):
+        spec = copy.deepcopy(seed["spec"])
+        spec["template"]["spec"] |= change
+        deployment = read(spec)
+        if deployment is not None:
+            accepted += 1
+            hold(deployment, render(deployment))
+    assert accepted > 10
+
+
+def wishes(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each hostile thing at each place of the pod's spec where such things stand, as a change of its fields."""
+    volumes = pod.get("volumes", [])
+    for name in NAMES:
+        for group in ("initContainers", "containers"):
+            yield {group: [*pod.get(group, []), {"name": name, "image": "x"}]}
+        for source in SOURCES:
+            yield {"volumes": [*volumes, {"name": name, **source}]}
+    for field in FIELDS:
+        yield from ({field: value} for value in (True, "x", names.GUARD_UID, *SECURITY))
+    more = {"volumes": [*volumes, {"name": "more", "emptyDir": {}}]}
+    for group in ("initContainers", "containers"):
+        for index, item in enumerate(pod.get(group, [])):
+            for change in _of_a_container(item):
+                yield {**more, group: [*pod[group][:index], {**item, **change}, *pod[group][index + 1 :]]}
+
+
+def _of_a_container(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    mounts = item.get("volumeMounts", [])
+    for place in PATHS:
+        yield {"volumeMounts": [*mounts, {"name": "more", "mountPath": place}]}
+        yield {"volumeMounts": [*mounts, {"name": "more", "mountPath": "/more", "subPath": place}]}
+    for name in NAMES:
+        yield {"volumeMounts": [*mounts, {"name": name, "mountPath": "/more"}]}
+        yield {"name": name}
+    yield from ({"securityContext": context} for context in SECURITY)
+    yield from ({"env": [*item.get("env", []), variable]} for variable in ENVIRONMENT)
+
+
 def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
     """Every invariant, over the whole pod."""
     spec = template["spec"]
