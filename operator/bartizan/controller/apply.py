@@ -138,6 +138,12 @@ class Applier:
         self._applied[_key(desired)] = content
         return before == content
 
+    def forget_endpoint(self, identity: Identity) -> None:
+        """It has gone, and what it owned with it."""
+        for key in [key for key in self._applied if names.is_of_endpoint(key[2], identity.name)]:
+            if key[1] == identity.namespace:
+                del self._applied[key]
+
     def forget(self, kind: str, namespace: str, name: str) -> None:
         """What we deleted ourselves is no drift when it comes back."""
         self._applied.pop((kind, namespace, name), None)

@@ -54,6 +54,11 @@ def client_secret(endpoint: str, client: str) -> str:
     return f"{endpoint}.{client}"
 
 
+def is_of_endpoint(name: str, endpoint: str) -> bool:
+    """Whether an owned object has this name because of this endpoint: no endpoint's name holds a dot."""
+    return name.partition(".")[0] == endpoint
+
+
 def policy_twin(endpoint: str) -> str:
     """NetworkPolicy that stands in while somebody's deletion of the first one is let through."""
     return f"{endpoint}.twin.bartizan"
