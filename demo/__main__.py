@@ -4,6 +4,7 @@ import sys
 import time
 
 from tests.localcluster.api import tool
+from tests.localcluster.complaints import Complaint
 
 from demo.scene import Scenes, StoryError
 from demo.stage import NAMESPACE, stage
@@ -21,6 +22,14 @@ and clean up with:
 
 
 def main() -> int:
+    try:
+        return _run()
+    except Complaint as complaint:
+        print(f"demo: {complaint}", file=sys.stderr)
+        return 1
+
+
+def _run() -> int:
     began = time.monotonic()
     with stage() as ready:
         setting = time.monotonic() - began

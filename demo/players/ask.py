@@ -1,7 +1,7 @@
 """A client of the model, as its developers would write it: the OpenAI SDK, configured by its environment alone."""
 
 import argparse
-from typing import Any
+from typing import Any, cast
 
 import openai
 

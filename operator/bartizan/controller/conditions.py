@@ -154,7 +154,15 @@ def _failing(world: World, findings: Findings) -> Verdict | None:
     serving = f"{available} of {wanted} pods available"
     if found:
         return Verdict(available > 0 and is_current, Reason.PODS_FAILING, f"{serving}; {'; '.join(found[:5])}")
-    return Verdict(available >= wanted and is_current, Reason.PODS_NOT_READY, serving)
+    waits = "; ".join([serving, *_what_guards_wait_for(findings)])
+    return Verdict(available >= wanted and is_current, Reason.PODS_NOT_READY, waits)
+
+
+def _what_guards_wait_for(findings: Findings) -> list[str]:
+    """In the guards' own words, where they are ours: a text that somebody else may have sent is not repeated."""
+    said = {report.reason for report in findings.guard_reports.values() if report is not None}
+    known = sorted(Reason(reason) for reason in said if reason in set(Reason) and reason != Reason.GUARD_READY)
+    return [f"the guard says {reason}: {EXPLANATIONS[reason]}" for reason in known]
 
 
 JUDGES: dict[str, Callable[[World, Findings], Verdict]] = {

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bartizan.controller.apply import FormerLifeError, NameTakenError, Outcome
-from bartizan.controller.guards import GuardState
+from bartizan.controller.guards import GuardReport, GuardState
 from bartizan.controller.revision import Accepted
 from bartizan.policy.document import GuardDocument
 from bartizan.policy.epochs import Ledger
@@ -32,6 +32,7 @@ class Findings:
     outcomes: list[Outcome] = field(default_factory=list)
     news: list[tuple[Reason, str]] = field(default_factory=list)
     """What happened besides: told as Events once all is written."""
+    guard_reports: dict[str, GuardReport | None] = field(default_factory=dict)
     guard_states: dict[str, GuardState] = field(default_factory=dict)
     pod_template: Manifest | None = None
     sealed: tuple[Accepted, ...] = ()

@@ -20,6 +20,8 @@ ASK_TIMEOUT_SECONDS = 1.0
 TOUCH_AGAIN_SECONDS = 1.0
 """A kubelet takes about a second to bring a touched pod its new document; later than that, it has missed the touch."""
 
+QUICK_TOUCHES = 5
+LONGEST_PATIENCE_SECONDS = 60.0
 MAX_STATUS_BYTES = 16 * 1024
 
 
@@ -70,6 +72,20 @@ def _report(body: object) -> GuardReport | None:
     return GuardReport(str(body.get("documentHash") or ""), str(body.get("reason") or ""))
 
 
+@dataclass(frozen=True, slots=True)
+class _Touch:
+    """When a pod was last touched for a document, and how often it has been."""
+
+    version: int
+    when: float
+    times: int
+
+    @property
+    def patience_seconds(self) -> float:
+        """A guard that refuses its document will not take it because of one touch more."""
+        return min(TOUCH_AGAIN_SECONDS * 2.0 ** max(0, self.times - QUICK_TOUCHES), LONGEST_PATIENCE_SECONDS)
+
+
 class Guards:
     """Remembers when it touched which pod, so that it touches neither too seldom nor too often."""
 
@@ -77,12 +93,13 @@ class Guards:
         self._api = api
         self._ask = ask
         self._clock = clock
-        self._touched: dict[str, tuple[int, float]] = {}
+        self._touched: dict[str, _Touch] = {}
 
-    async def states(self, pods: list[Live], document_hash: str) -> dict[str, GuardState]:
-        """State by pod name, all asked at once."""
-        states = await asyncio.gather(*(self._state(pod, document_hash) for pod in pods))
-        return {pod["metadata"]["name"]: state for pod, state in zip(pods, states, strict=True)}
+    async def ask(self, pods: list[Live]) -> dict[str, GuardReport | None]:
+        """Report by pod name, of every guard that runs, all asked at once; None of one that does not answer."""
+        running = [pod for pod in pods if _guard_runs(pod)]
+        reports = await asyncio.gather(*(self._ask(pod["status"]["podIP"]) for pod in running))
+        return {pod["metadata"]["name"]: report for pod, report in zip(running, reports, strict=True)}
 
     async def deliver(self, pods: list[Live], version: int, states: Mapping[str, GuardState]) -> None:
         """Touches the pods whose guard is behind; the annotation's change makes the kubelet look at once."""
@@ -91,25 +108,18 @@ class Guards:
         behind = [pod for pod in pods if _is_behind(pod, version, states.get(pod["metadata"]["name"]))]
         await asyncio.gather(*(self._touch(pod, version) for pod in behind))
 
-    async def _state(self, pod: Live, document_hash: str) -> GuardState:
-        address = pod.get("status", {}).get("podIP")
-        if not address or not _guard_runs(pod):
-            return GuardState.STARTING
-        report = await self._ask(address)
-        if report is None:
-            return GuardState.UNREACHABLE
-        return GuardState.IN_SYNC if report.document_hash == document_hash else GuardState.OUTDATED
-
     async def _touch(self, pod: Live, version: int) -> None:
         metadata = pod["metadata"]
-        seen, when = self._touched.get(metadata["uid"], (0, 0.0))
-        if seen == version and self._clock() - when < TOUCH_AGAIN_SECONDS:
+        last = self._touched.get(metadata["uid"])
+        if last is None or last.version != version:
+            last = _Touch(version, self._clock(), 0)
+        elif self._clock() - last.when < last.patience_seconds:
             return
         annotations = metadata.get("annotations") or {}
         changes = {names.DOCUMENT_VERSION_ANNOTATION: str(version)}
         if annotations.get(names.DOCUMENT_VERSION_ANNOTATION) == str(version):
             changes[names.TOUCH_ANNOTATION] = str(_number(annotations.get(names.TOUCH_ANNOTATION)) + 1)
-        self._touched[metadata["uid"]] = (version, self._clock())
+        self._touched[metadata["uid"]] = _Touch(version, self._clock(), last.times + 1)
         try:
             body = {"metadata": {"annotations": changes}}
             await self._api.patch_merge(POD, metadata["namespace"], metadata["name"], body)
@@ -117,8 +127,22 @@ class Guards:
             if not error.is_not_found:
                 raise
 
-    def _is_recent(self, seen: tuple[int, float]) -> bool:
-        return self._clock() - seen[1] < 60  # noqa: PLR2004 # long enough for any pod that is listed only now and then
+    def _is_recent(self, seen: "_Touch") -> bool:
+        return self._clock() - seen.when < 60  # noqa: PLR2004 # long enough for any pod that is listed only now and then
+
+
+def judge(pods: list[Live], reports: Mapping[str, GuardReport | None], document_hash: str) -> dict[str, GuardState]:
+    """State by pod name; a pod whose guard was not asked has none that runs."""
+    return {name: _state(name, reports, document_hash) for pod in pods if (name := pod["metadata"]["name"])}
+
+
+def _state(name: str, reports: Mapping[str, GuardReport | None], document_hash: str) -> GuardState:
+    if name not in reports:
+        return GuardState.STARTING
+    report = reports[name]
+    if report is None:
+        return GuardState.UNREACHABLE
+    return GuardState.IN_SYNC if report.document_hash == document_hash else GuardState.OUTDATED
 
 
 def _is_behind(pod: Live, version: int, state: GuardState | None) -> bool:
@@ -130,8 +154,11 @@ def _is_behind(pod: Live, version: int, state: GuardState | None) -> bool:
 
 
 def _guard_runs(pod: Live) -> bool:
-    statuses = pod.get("status", {}).get("initContainerStatuses") or ()
-    return any(status["name"] == GUARD and "running" in status.get("state", {}) for status in statuses)
+    status = pod.get("status", {})
+    statuses = status.get("initContainerStatuses") or ()
+    return bool(status.get("podIP")) and any(
+        status["name"] == GUARD and "running" in status.get("state", {}) for status in statuses
+    )
 
 
 def _number(text: str | None) -> int:

@@ -159,6 +159,7 @@ async def _run_parts(operator: Operator, assembled: Tools, environment: Mapping[
     parts = [
         asyncio.create_task(operator.supervisor.run(environment), name="supervisor"),
         asyncio.create_task(operator.resync.run(), name="resync"),
+        asyncio.create_task(assembled.root.watch(operator.resync.want), name="root"),
         asyncio.create_task(Outsiders(operator.api, operator.settings, refuse).run(), name="outsiders"),
     ]
     try:

@@ -6,7 +6,7 @@ resync are all this. Policy before keys, keys before workload; on deletion the o
 
 from typing import Any
 
-from bartizan.controller import acceptance, issuing, owned, policy_keeper, revision, teardown
+from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, revision, teardown
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
@@ -21,10 +21,13 @@ from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
 from bartizan.policy import epochs, parse
 from bartizan.policy.keys import Hidden
+from bartizan.policy.model import Identity
 
 LOGGER = logger(__name__)
 OUT_OF_SYNC_SECONDS = 0.25
 """How soon a guard that is behind is asked again; the second touch comes after one second."""
+OUT_OF_SYNC_GROWTH = 0.05
+"""The longer it has been behind, the less it matters when exactly it is asked: a share of the document's age."""
 UNREACHABLE_SECONDS = 5.0
 BLOCKED_SECONDS = 5.0
 """How soon a name that is taken, a root that is lost or a former life is looked at again."""
@@ -46,7 +49,7 @@ class Reconciler:
             return await self._take_down(world)
         findings = Findings()
         failure = await self._bring_about(world, findings)
-        await self._deliver(world, findings)
+        failure = await self._deliver(world, findings) or failure
         await tell(tools, world, findings)
         if failure:
             raise failure
@@ -127,26 +130,40 @@ class Reconciler:
 
         return await policy_keeper.keep(self.tools.applier, world, build)
 
-    async def _deliver(self, world: World, findings: Findings) -> None:
+    async def _deliver(self, world: World, findings: Findings) -> ApiError | None:
         """Sees to it that every guard that still serves has the document, those that are ending included."""
         if findings.document is None:
-            return
+            return None
         pods = world.owned_pods
-        findings.guard_states = await self.tools.guards.states(pods, findings.document_hash)
-        await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
+        findings.guard_reports = await self.tools.guards.ask(pods)
+        findings.guard_states = guards.judge(pods, findings.guard_reports, findings.document_hash)
+        try:
+            await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
+        except ApiError as error:
+            findings.failure = findings.failure or str(error)
+            return error
+        return None
 
     async def _take_down(self, world: World) -> Result:
         result = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
         if result.requeue_after is None:
-            self._sealed.pop(world.identity.uid, None)
+            self._forget(world.identity)
         else:
             await tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
         return result
 
+    def _forget(self, identity: Identity) -> None:
+        """An endpoint that has gone leaves nothing in this process's memory."""
+        self._sealed.pop(identity.uid, None)
+        self.tools.applier.forget_endpoint(identity)
+        self.tools.secrets.forget_endpoint(identity)
+
     def _next_look(self, world: World, findings: Findings) -> Result:
         states = findings.guard_states.values()
-        if GuardState.OUTDATED in states:
-            return Result(requeue_after=OUT_OF_SYNC_SECONDS)
+        if GuardState.OUTDATED in states and findings.document is not None:
+            age_seconds = self.tools.now().timestamp() - findings.document.version / 1000
+            patience = max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH)
+            return Result(requeue_after=min(patience, BLOCKED_SECONDS))
         if GuardState.UNREACHABLE in states:
             return Result(requeue_after=UNREACHABLE_SECONDS)
         if findings.name_taken or findings.is_root_lost or findings.failure:

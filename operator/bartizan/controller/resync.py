@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from time import perf_counter
 
 from bartizan.controller import handlers, log, metrics
@@ -32,17 +33,28 @@ class Resync:
         self._queue = queue
         self._signs = signs
         self._random = generator
+        self._wanted = asyncio.Event()
 
     async def run(self) -> None:
         """For ever; a failed sweep is tried again soon."""
         while True:
+            self._wanted.clear()
             started = perf_counter()
             is_whole = await self._sweep()
             self._signs.resync_attempted(is_whole=is_whole)
             metrics.RESYNCS.labels(result="success" if is_whole else "error").inc()
             metrics.RESYNC_SECONDS.set(perf_counter() - started)
             period = self._settings.resync_seconds
-            await asyncio.sleep(period if is_whole else min(period, RETRY_SECONDS))
+            await self._rest(period if is_whole else min(period, RETRY_SECONDS))
+
+    def want(self) -> None:
+        """Something has changed that concerns every endpoint: sweep now."""
+        self._wanted.set()
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
 
     async def _sweep(self) -> bool:
         try:

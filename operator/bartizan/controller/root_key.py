@@ -41,6 +41,20 @@ class RootKeeper:
         self._looked: float | None = None
         self._lock = asyncio.Lock()
 
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """For ever: looks whether the root was lost, restored or replaced, and tells."""
+        known = self._root
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                root = await self.current()
+            except (ApiError, RootError) as error:
+                LOGGER.warning("root key not read", error=str(error))
+                continue
+            if root != known:
+                known = root
+                changed()
+
     async def current(self) -> Hidden | None:
         """The root; None while it is lost; raises RootError or ApiError where it cannot be told."""
         async with self._lock:

@@ -7,7 +7,7 @@ from tests.unit.controller import worlds
 from tests.unit.controller.fake_transport import FakeTransport
 
 from bartizan.controller.api import Api, ApiError
-from bartizan.controller.guards import GuardReport, Guards, GuardState
+from bartizan.controller.guards import GuardReport, Guards, GuardState, judge
 from bartizan.policy import names
 
 RUNNING = {"initContainerStatuses": [{"name": "bartizan-guard", "state": {"running": {}}}], "podIP": "192.0.2.1"}
@@ -37,7 +37,7 @@ class Bench:
 
     def look(self, pod: dict[str, Any], version: int = 5) -> GuardState:
         async def run() -> GuardState:
-            states = await self.guards.states([pod], WANTED)
+            states = judge([pod], await self.guards.ask([pod]), WANTED)
             await self.guards.deliver([pod], version, states)
             return states[pod["metadata"]["name"]]
 
@@ -73,6 +73,15 @@ def test_it_is_touched_again_after_a_second_and_not_before() -> None:
     bench.clock.now += 1.0
     bench.look(pod)
     assert bench.touches[-1] == {names.DOCUMENT_VERSION_ANNOTATION: "5", names.TOUCH_ANNOTATION: "3"}
+
+
+def test_a_guard_that_refuses_its_document_is_touched_ever_more_rarely() -> None:
+    bench = Bench(GuardReport("", "DocumentSignatureInvalid"))
+    pod = _pod(**{"document-version": "5"})
+    for _ in range(600):
+        bench.look(pod)
+        bench.clock.now += 1.0
+    assert 10 < len(bench.touches) < 25
 
 
 def test_a_newer_document_does_not_wait_for_the_second_to_pass() -> None:

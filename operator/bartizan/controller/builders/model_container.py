@@ -15,6 +15,8 @@ TEMPORARY_SIZE = "1Gi"
 CACHE_SIZE = "10Gi"
 CACHE_VARIABLES = ("HOME", "XDG_CACHE_HOME")
 """Point to the writable cache where the template does not set them: a read-only root has no home."""
+USER_NAME = "model"
+"""Libraries that ask who they are find no entry for the user's number in most images, and fail without this."""
 
 RESTRICTED_DEFAULTS: Mapping[str, Any] = {
     "runAsNonRoot": True,
@@ -64,7 +66,7 @@ def _serve(container: dict[str, Any], serving: Serving) -> dict[str, Any]:
 def _environment(container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The template's variables, and ours where it has none: `env` wins over what `envFrom` might bring in unseen."""
     given = list(container.get("env", ()))
-    ours = {**dict.fromkeys(CACHE_VARIABLES, CACHE_PATH), **dict.fromkeys(DANGEROUS_SWITCHES, "0")}
+    ours = {**dict.fromkeys(CACHE_VARIABLES, CACHE_PATH), "USER": USER_NAME, **dict.fromkeys(DANGEROUS_SWITCHES, "0")}
     for variable in given:
         ours.pop(variable["name"], None)
     return [*given, *({"name": name, "value": value} for name, value in ours.items())]

@@ -1,8 +1,8 @@
-"""Service: the guard's port and no other."""
+"""Service: the guard's port and no other, of pods with all of our labels: one that lacks any is not watched."""
 
 from typing import Any
 
-from bartizan.controller.builders.surroundings import metadata, pod_selector
+from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import names
 from bartizan.policy.model import ModelDeployment
 
@@ -15,7 +15,7 @@ def build(deployment: ModelDeployment) -> dict[str, Any]:
         "metadata": metadata(identity, identity.name),
         "spec": {
             "type": "ClusterIP",
-            "selector": pod_selector(identity),
+            "selector": names.managed_labels(identity.name, identity.uid),
             "ports": [
                 {"name": "guard", "protocol": "TCP", "port": names.GUARD_PORT, "targetPort": names.GUARD_PORT},
             ],
