@@ -25,7 +25,8 @@ for _ in range(arguments.times):
             print("answer:", answer.choices[0].message.content)
     except openai.APIStatusError as error:
         retry = error.response.headers.get("retry-after")
+        told = cast("dict[str, str]", error.body)
         print(
-            f"{type(error).__name__} {error.status_code}: {error.body['message']}",
+            f"{type(error).__name__} {error.status_code}: {told['message']}",
             f"Retry-After: {retry}" if retry else "",
         )
