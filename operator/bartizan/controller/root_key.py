@@ -48,9 +48,11 @@ class RootKeeper:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 root = await self.current()
-            except (ApiError, RootError) as error:
+            except ApiError as error:
                 LOGGER.warning("root key not read", error=str(error))
                 continue
+            except RootError:
+                root = None  # every reconcile says what is wrong with it
             if root != known:
                 known = root
                 changed()
