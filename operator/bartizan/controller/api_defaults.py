@@ -27,6 +27,7 @@ METADATA_FIELDS = frozenset(
 )
 """Written by the API server, writable by nobody."""
 
+CASCADE_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
 ADDED_ANNOTATIONS = frozenset({"deployment.kubernetes.io/revision"})
 RESTART_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 """`kubectl rollout restart` is a wish of the owner's that opens nothing."""

@@ -49,7 +49,8 @@ def _metadata(desired: Manifest, live: Manifest) -> Iterator[str]:
         if field == "annotations":
             found = {name: text for name, text in (found or {}).items() if name not in api_defaults.ADDED_ANNOTATIONS}
         if field == "finalizers" and live.get("deletionTimestamp"):
-            continue  # an object on its way out: whoever deletes it may add foregroundDeletion or orphan
+            # On the way out: whoever deletes an object may have its dependents deleted or orphaned first.
+            found = [name for name in found or () if name not in api_defaults.CASCADE_FINALIZERS]
         if isinstance(wanted, Mapping) or isinstance(found, Mapping):
             yield from _differences(wanted or {}, found or {}, ("metadata", field), "")
         elif (wanted or None) != (found or None):

@@ -34,7 +34,8 @@ class World:
     manifest: Live | None
     namespace_uid: str
     policy: Live | None
-    twin: Live | None
+    twins: list[Live]
+    """Policies that stand in for the first one, and whatever else sits on the twin's name."""
     service: Live | None
     service_account: Live | None
     budget: Live | None
@@ -86,16 +87,16 @@ async def observe(api: Api, key: Key, *, with_secrets: bool = False) -> World:
             read.one(POD_DISRUPTION_BUDGET, name),
             read.one(DEPLOYMENT, name),
         ),
-        asyncio.gather(*(read.all(kind, labels) for kind in (CONTROLLER_REVISION, REPLICA_SET, POD))),
+        asyncio.gather(*(read.all(kind, labels) for kind in (CONTROLLER_REVISION, REPLICA_SET, POD, NETWORK_POLICY))),
         read.versions(labels) if with_secrets else _unseen(),
     )
     manifest, policy, twin, service, account, budget, deployment = found
-    revisions, replica_sets, pods = lists
+    revisions, replica_sets, pods, policies = lists
     return World(
         manifest=manifest if enclosing else None,  # what is said of a namespace that has gone is old
         namespace_uid=enclosing["metadata"]["uid"] if enclosing else "",
         policy=policy,
-        twin=twin,
+        twins=[*([twin] if twin else ()), *(item for item in policies if _is_further_twin(item, name))],
         service=service,
         service_account=account,
         budget=budget,
@@ -128,7 +129,7 @@ class _Reader:
         try:
             return await self._api.get(kind, self._namespace, name)
         except ApiError as error:
-            if self._counts_as_gone(kind, error):
+            if self._counts_as_gone(error) and kind not in (MODEL_DEPLOYMENT, NETWORK_POLICY):
                 return None
             raise
 
@@ -136,7 +137,7 @@ class _Reader:
         try:
             return await self._api.list(kind, self._namespace, labels=labels)
         except ApiError as error:
-            if self._counts_as_gone(kind, error):
+            if self._counts_as_gone(error) and kind is not POD:
                 return []
             raise
 
@@ -145,16 +146,17 @@ class _Reader:
         try:
             found = await self._api.list_metadata(SECRET, self._namespace, labels=labels)
         except ApiError as error:
-            if self._counts_as_gone(SECRET, error):
+            if self._counts_as_gone(error):
                 return {}
             raise
         return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found}
 
-    def _counts_as_gone(self, kind: Kind, error: ApiError) -> bool:
-        return self._is_ending and error.is_forbidden and kind not in SEEN_TO_THE_END
+    def _counts_as_gone(self, error: ApiError) -> bool:
+        return self._is_ending and error.is_forbidden
 
 
-SEEN_TO_THE_END = (MODEL_DEPLOYMENT, NETWORK_POLICY, POD)
+def _is_further_twin(policy: Live, endpoint: str) -> bool:
+    return bool(policy["metadata"]["name"].startswith(f"{names.policy_twin(endpoint)}."))
 
 
 def _phase(pod: Live) -> str:

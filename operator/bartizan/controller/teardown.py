@@ -46,7 +46,7 @@ async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> Resu
 
 async def release_policies(applier: Applier, world: World) -> Result:
     """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone."""
-    policies = [policy for policy in (world.policy, world.twin) if policy and _is_managed(policy)]
+    policies = [policy for policy in (world.policy, *world.twins) if policy and _is_managed(policy)]
     if not policies:
         return Result()
     if world.owned_pods:
@@ -77,14 +77,16 @@ async def _remove_secrets(secrets: SecretWriter, world: World) -> None:
 
 
 async def _let_policies_go(applier: Applier, world: World) -> None:
-    for policy in (world.policy, world.twin):
+    for policy in (world.policy, *world.twins):
         if policy is not None and _is_managed(policy):
             await applier.remove(NETWORK_POLICY, policy)
             await applier.release(NETWORK_POLICY, policy)
 
 
 def _is_managed(policy: Live) -> bool:
-    return names.FINALIZER in (policy["metadata"].get("finalizers") or ())
+    metadata = policy["metadata"]
+    labelled = (metadata.get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.MANAGED_BY
+    return labelled or names.FINALIZER in (metadata.get("finalizers") or ())
 
 
 def _rest(world: World) -> Iterator[tuple[Kind, Live]]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.cluster.operator.admin import Admin
+from tests.cluster.operator.admin import Admin, RefusedError
 from tests.cluster.operator.bench import Bench, Endpoint, until
 
 from bartizan.controller import kinds
@@ -104,6 +104,17 @@ def test_orphans_of_a_deployment_deleted_by_hand_go_with_the_endpoint(endpoint: 
     until(lambda: endpoint.owned("Deployment"))
     endpoint.delete()
     _assert_all_gone(endpoint)
+
+
+def test_a_deployment_held_on_its_way_out_is_made_anew(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("Deployment")["metadata"]["uid"]
+    body = {"metadata": {"finalizers": ["example.com/hold"]}}
+    endpoint.admin.delete(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, propagationPolicy="Foreground")
+    try:
+        endpoint.admin.patch(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, body)
+    except RefusedError:
+        assert endpoint.namespace, "it had gone already, or may get no finalizer any more"
+    until(lambda: (endpoint.owned("Deployment") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
 
 
 def test_a_namespace_goes_with_all_its_endpoints_and_the_policy_last(endpoint: Endpoint) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.cluster.operator.admin import Live
 from tests.cluster.operator.bench import Endpoint, until
 
-from bartizan.controller.kinds import NETWORK_POLICY
+from bartizan.controller.kinds import NETWORK_POLICY, POD
 from bartizan.policy import names
 
 pytestmark = pytest.mark.cluster
@@ -125,3 +126,67 @@ def test_a_policy_made_a_strangers_is_replaced_by_the_twin(endpoint: Endpoint) -
     endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
     until(lambda: endpoint.condition("Accepted").get("reason") == "SpecAccepted")
     until(_is_whole(endpoint, policy["metadata"]["uid"]))
+
+
+def _squat_twin(endpoint: Endpoint) -> None:
+    spec = {"podSelector": {"matchLabels": {"app": "nothing"}}}
+    endpoint.admin.create(NETWORK_POLICY, endpoint.namespace, {"metadata": {"name": TWIN}, "spec": spec})
+
+
+def _selects(endpoint: Endpoint, policy: Live) -> bool:
+    wanted = {names.ENDPOINT_LABEL: endpoint.name, names.ENDPOINT_UID_LABEL: endpoint.uid}
+    return bool(policy["spec"]["podSelector"].get("matchLabels") == wanted and not policy["spec"].get("egress"))
+
+
+def _closing(endpoint: Endpoint) -> list[str]:
+    policies = endpoint.admin.list(NETWORK_POLICY, endpoint.namespace)
+    return [policy["metadata"]["name"] for policy in policies if _selects(endpoint, policy)]
+
+
+def test_a_deletion_is_answered_though_somebody_sits_on_the_twins_name(endpoint: Endpoint) -> None:
+    _squat_twin(endpoint)
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    with Lookout(endpoint).watching() as lookout:
+        endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
+        until(lambda: (endpoint.owned("NetworkPolicy") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
+        until(lambda: _closing(endpoint) == [endpoint.name])
+    assert lookout.naked == 0
+
+
+def test_with_both_names_taken_a_policy_stands_under_a_third(endpoint: Endpoint) -> None:
+    _squat_twin(endpoint)
+    policy = endpoint.must_own("NetworkPolicy")
+    policy["metadata"] |= {"labels": {}, "finalizers": [], "annotations": {}}
+    policy["spec"]["podSelector"] = {"matchLabels": {"app": "nothing"}}
+    endpoint.admin.replace(NETWORK_POLICY, policy)
+    until(lambda: _closing(endpoint), seconds=NAKED_SECONDS)
+    third = _closing(endpoint)[0]
+    endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, third)
+    until(lambda: _closing(endpoint) not in ([], [third]), seconds=NAKED_SECONDS)
+    for name in (endpoint.name, TWIN):
+        endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, name)
+    until(lambda: _closing(endpoint) == [endpoint.name], lambda: _closing(endpoint))
+
+
+def test_a_policy_that_is_said_to_be_a_former_lifes_is_stood_in_for(endpoint: Endpoint) -> None:
+    labels = names.managed_labels(endpoint.name, "forged")
+    pod = {
+        "metadata": {"name": "forged", "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "example.com/c"}]},
+    }
+    endpoint.admin.create(POD, endpoint.namespace, pod)
+    body = {"metadata": {"labels": labels}, "spec": {"podSelector": {"matchLabels": {"app": "nothing"}}}}
+    endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, body)
+    until(lambda: _closing(endpoint), seconds=NAKED_SECONDS)
+    endpoint.admin.delete(POD, endpoint.namespace, "forged", gracePeriodSeconds=0)
+    until(lambda: _closing(endpoint) == [endpoint.name], lambda: _closing(endpoint))
+
+
+def test_a_policy_on_its_way_out_is_repaired_too(endpoint: Endpoint) -> None:
+    former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
+    body = {"metadata": {"finalizers": [names.FINALIZER, "example.com/hold"]}, "spec": {"egress": [{}]}}
+    endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, TWIN)
+    endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, body)
+    endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
+    until(_is_whole(endpoint, former))
+    assert not endpoint.must_own("NetworkPolicy")["spec"].get("egress")

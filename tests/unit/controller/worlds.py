@@ -58,9 +58,7 @@ def deployment(wanted: int = 1, /, **status: int) -> Live:
 
 
 def world(**parts: Any) -> World:
-    empty: dict[str, Any] = dict.fromkeys(
-        ("policy", "twin", "service", "service_account", "budget", "deployment"), None
-    )
-    lists: dict[str, Any] = {"revisions": [], "replica_sets": [], "pods": []}
+    empty: dict[str, Any] = dict.fromkeys(("policy", "service", "service_account", "budget", "deployment"), None)
+    lists: dict[str, Any] = {"revisions": [], "replica_sets": [], "pods": [], "twins": []}
     whole = {"manifest": manifest(), "namespace_uid": IDENTITY.namespace_uid, **empty, **lists, **parts}
     return World(**whole)
