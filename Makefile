@@ -76,6 +76,16 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
 	@$(PYTEST) tests/e2e
 
+.PHONY: bench bench-cluster bench-node
+bench: bench-cluster bench-node ## Print every figure that the docs name
+bench-cluster: $(VENV)/.complete ## Figures against an API server: apply to objects, steady state; the guard's memory
+	@$(RUN) python bench/guard_memory.py
+	@$(RUN) python bench/apply_latency.py
+	@$(RUN) python bench/steady_state.py
+bench-node: $(VENV)/.complete ## Figures on a node: apply to Ready, changed document to enforced
+	@$(RUN) python bench/apply_to_ready.py
+	@$(RUN) python bench/document_to_enforced.py
+
 .PHONY: demo demo-down
 demo: $(VENV)/.complete ## Bring up a real cluster, install Bartizan with Helm and tell its story
 	@$(BIN)/python -m demo
