@@ -1,6 +1,7 @@
 """The workbench of the operator's tests: a control plane with the chart on it, and endpoints to try things on."""
 
 import base64
+import http
 import secrets
 import ssl
 from collections.abc import Callable, Iterator
@@ -12,12 +13,13 @@ from typing import Any
 
 import yaml
 from tests.cluster.installation import install, token
-from tests.cluster.operator.admin import Admin, Live
+from tests.cluster.operator.admin import Admin, Live, RefusedError
 from tests.cluster.operator.process import Operator, running
 from tests.localcluster import waiting
 from tests.localcluster.api import Cluster, control_plane
 
 from bartizan.controller import kinds
+from bartizan.controller.kinds import Kind
 from bartizan.policy import names
 
 TESTER = "bartizan-tests"
@@ -68,11 +70,19 @@ class Bench:
     def sweep(self) -> None:
         """Leaves nothing to the operators that come after; none runs now, so finalizers are taken off by hand."""
         for namespace in self.namespaces:
-            for kind in (kinds.MODEL_DEPLOYMENT, kinds.NETWORK_POLICY):
-                for item in self.admin.list(kind, namespace):
-                    self.admin.patch(kind, namespace, item["metadata"]["name"], {"metadata": {"finalizers": None}})
             self.admin.delete(kinds.NAMESPACE, None, namespace)
+            for kind in (kinds.MODEL_DEPLOYMENT, kinds.NETWORK_POLICY):
+                self.admin.send("DELETE", kind.path(namespace))
+                for item in self.admin.list(kind, namespace):
+                    self._let_go(kind, namespace, item["metadata"]["name"])
         self.namespaces.clear()
+
+    def _let_go(self, kind: Kind, namespace: str, name: str) -> None:
+        try:
+            self.admin.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
+        except RefusedError as error:
+            if error.status != http.HTTPStatus.NOT_FOUND:
+                raise
 
     def endpoint(self, namespace: str, name: str = "echo", **spec: Any) -> "Endpoint":
         """Creates a ModelDeployment; `spec` goes over the plain one's fields."""

@@ -52,7 +52,7 @@ def test_a_paced_roll_out_takes_one_endpoint_after_the_other(bench: Bench) -> No
 
 
 def _guard_image(endpoint: Endpoint) -> str:
-    return str(template_of(endpoint)["spec"]["initContainers"][1]["image"])
+    return str(template_of(endpoint)["spec"]["initContainers"][0]["image"])
 
 
 def test_a_new_process_finds_nothing_to_do(bench: Bench) -> None:
