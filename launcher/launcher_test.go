@@ -83,7 +83,7 @@ func TestVersionIsPrinted(t *testing.T) {
 
 func TestInstallLeavesOneExecutableCopy(t *testing.T) {
 	directory := t.TempDir()
-	for range 2 { // an init container may run again after a node's restart
+	for range 2 { // a guard that is started again installs again
 		launcher(t, "install", directory).expect(t, exitOK, "")
 	}
 	entries, err := os.ReadDir(directory)

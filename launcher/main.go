@@ -1,7 +1,7 @@
 // Command launcher starts a model server beside its guard and probes it over the unix socket that the two share.
 //
 // It is one static file without a shell, a resolver or an HTTP library, so that it runs inside any model image:
-// an init container copies it into the pod, the model's container executes it from there.
+// the guard's container copies it into the pod, the model's container executes it from there.
 package main
 
 import (

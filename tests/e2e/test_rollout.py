@@ -86,7 +86,7 @@ def test_an_operator_upgrade_restarts_no_model_until_it_is_paced(endpoint: Endpo
             stages.install(endpoint.stage, image__tag=NEXT_TAG, **paced)
             until(lambda: has_rolled(endpoint, before), lambda: f"rolled: {pod_names(endpoint)}", seconds=90)
         judge(tally)
-        guards = {pod["spec"]["initContainers"][1]["image"].rpartition(":")[2] for pod in endpoint.pods()}
+        guards = {pod["spec"]["initContainers"][0]["image"].rpartition(":")[2] for pod in endpoint.pods()}
         assert guards == {NEXT_TAG}
 
 

@@ -59,7 +59,7 @@ def test_why_pods_do_not_start_is_told() -> None:
 
 
 def test_pods_of_a_roll_out_are_measured_against_the_template_they_came_from() -> None:
-    image = TEMPLATE["spec"]["initContainers"][1]["image"]
+    image = TEMPLATE["spec"]["initContainers"][0]["image"]
     assert not conditions.ungated(worlds.world(pods=[GATED]), _findings())
     swapped = worlds.pod("swapped", spec=_with_guard(image=image.replace("v1", "evil")))
     weakened = worlds.pod("weakened", spec=_with_guard(args=["guard", "--port=1"]))
@@ -70,8 +70,8 @@ def test_pods_of_a_roll_out_are_measured_against_the_template_they_came_from() -
 
 
 def _with_guard(**fields: Any) -> dict[str, Any]:
-    launcher, guard, *rest = TEMPLATE["spec"]["initContainers"]
-    return {**TEMPLATE["spec"], "initContainers": [launcher, {**guard, **fields}, *rest]}
+    guard, *rest = TEMPLATE["spec"]["initContainers"]
+    return {**TEMPLATE["spec"], "initContainers": [{**guard, **fields}, *rest]}
 
 
 @pytest.mark.parametrize(

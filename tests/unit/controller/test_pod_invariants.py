@@ -24,7 +24,7 @@ from bartizan.policy.parse import parse
 IDENTITY = Identity("ml", "tiny", "uid-1", "namespace-uid-1")
 SURROUNDINGS = Surroundings("guard:1", "IfNotPresent", "bartizan-system", {"a": "b"}, None, {}, "kube-system", {})
 SEEDS = [load(HERE / "base.yaml"), *(load(path) for path in sorted((HERE / "good").glob("*.yaml")))]
-OURS = ("bartizan-launcher", "bartizan-guard")
+OURS = ("bartizan-guard",)
 HARMLESS_VOLUMES = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "downwardAPI", "ephemeral", "projected"}
 # fmt: off
 HARMLESS_CAPABILITIES = {
@@ -225,7 +225,7 @@ def _of_a_container(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
     """Every invariant, over the whole pod."""
     spec = template["spec"]
-    theirs = [*spec["initContainers"][2:], *spec["containers"]]
+    theirs = [*spec["initContainers"][1:], *spec["containers"]]
     _hold_our_containers(deployment, spec)
     _hold_our_volumes(spec)
     _hold_the_pod(template)
@@ -237,8 +237,7 @@ def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
 
 def _hold_our_containers(deployment: ModelDeployment, spec: dict[str, Any]) -> None:
     arguments = guard_container.arguments(deployment, document_key="key", not_before=7)
-    assert spec["initContainers"][0] == guard_container.installer(SURROUNDINGS)
-    assert spec["initContainers"][1] == guard_container.guard(deployment, SURROUNDINGS, arguments=arguments)
+    assert spec["initContainers"][0] == guard_container.guard(deployment, SURROUNDINGS, arguments=arguments)
     assert not any("$(" in argument for argument in arguments)
     everyone = [*spec["initContainers"], *spec["containers"]]
     found = [item["name"] for item in everyone]

@@ -1,4 +1,4 @@
-"""The guard's native sidecar and the launcher's installer, as they stand in every gated pod."""
+"""The guard's native sidecar, as it stands in every gated pod."""
 
 from typing import Any
 
@@ -8,13 +8,15 @@ from bartizan.policy import names
 from bartizan.policy.model import ModelDeployment, Serving, Transport
 
 GUARD = "bartizan-guard"
-INSTALLER = "bartizan-launcher"
 BIN_VOLUME = "bartizan-bin"
 SOCKET_VOLUME = "bartizan-socket"
 DOCUMENT_VOLUME = "bartizan-document"
 BIN_PATH = "/bartizan/bin"
 LAUNCHER = f"{BIN_PATH}/launcher"
 IMAGE_LAUNCHER = "/opt/bartizan/launcher"
+SLOW_START_SECONDS = 30
+"""How long a guard may take to start on a node that is short of time before its silence counts."""
+
 GUARD_SOCKET_PATH = "/run/bartizan/model"
 DOCUMENT_PATH = "/run/bartizan/document"
 
@@ -33,25 +35,16 @@ def restricted() -> dict[str, Any]:
     }
 
 
-def installer(surroundings: Surroundings) -> dict[str, Any]:
-    """Copies the launcher into the pod, so that it starts and probes the model whatever the model's image holds."""
-    return {
-        "name": INSTALLER,
-        "image": surroundings.guard_image,
-        "imagePullPolicy": surroundings.guard_pull_policy,
-        "command": [IMAGE_LAUNCHER, "install", BIN_PATH],
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "16Mi"},
-            "limits": {"memory": "64Mi"},
-        },
-        "securityContext": restricted(),
-        "volumeMounts": [{"name": BIN_VOLUME, "mountPath": BIN_PATH}],
-    }
-
-
 def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments: list[str]) -> dict[str, Any]:
-    """The sidecar starts before the model and ends after it; its start must therefore not wait for the model."""
-    mounts = [{"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True}]
+    """The sidecar starts before the model and ends after it; its start must therefore not wait for the model.
+
+    When it has started, it copies the launcher into the pod, so that the model is started and probed whatever its image
+    holds; a kubelet goes on only then. An init container and a startupProbe would do the same two seconds later.
+    """
+    mounts = [
+        {"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True},
+        {"name": BIN_VOLUME, "mountPath": BIN_PATH},
+    ]
     if deployment.spec.serving.transport is Transport.UNIX_SOCKET:
         mounts.append({"name": SOCKET_VOLUME, "mountPath": GUARD_SOCKET_PATH})
     return {
@@ -65,9 +58,9 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
             {"name": "guard-status", "containerPort": names.STATUS_PORT, "protocol": "TCP"},
             {"name": "guard-metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
         ],
-        "startupProbe": _probe("/livez", period=1, failures=60),
+        "lifecycle": {"postStart": {"exec": {"command": [IMAGE_LAUNCHER, "install", BIN_PATH]}}},
         "readinessProbe": _probe("/readyz", period=1, failures=2),
-        "livenessProbe": _probe("/livez", period=10, failures=3),
+        "livenessProbe": {**_probe("/livez", period=10, failures=3), "initialDelaySeconds": SLOW_START_SECONDS},
         "resources": {
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"memory": "256Mi"},

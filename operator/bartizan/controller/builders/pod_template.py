@@ -46,11 +46,7 @@ def build(
             **CLOSED,
             "serviceAccountName": identity.name,
             "securityContext": _security_context(template.spec.get("securityContext", {})),
-            "initContainers": [
-                guard_container.installer(surroundings),
-                guard,
-                *_containers(deployment, "initContainers"),
-            ],
+            "initContainers": [guard, *_containers(deployment, "initContainers")],
             "containers": _containers(deployment, "containers"),
             "volumes": [*template.spec.get("volumes", ()), *_volumes(deployment)],
         },
