@@ -29,6 +29,7 @@ CONTAINER: Live = {
     "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
     "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
 }
+BARE = ["python3", "-m", "modelserver", "--host", "0.0.0.0", "--port", "8000", "--model", "demo"]
 LOOPBACK = ["python3", "-m", "modelserver", "--port", "8000", "--model", "demo", "--log", "-"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from demo import cast
 from demo.stage import MONITORING, STRANGERS, ensure_namespace
-from tests.e2e.endpoint import CLIENT, Endpoint, manifest
+from tests.e2e.endpoint import BARE, CLIENT, CONTAINER, Endpoint, manifest
 from tests.e2e.player import Player
 from tests.e2e.theatre import Theatre
 
@@ -23,7 +23,10 @@ def namespace_of(module: str) -> str:
 DOOMED = "e2e-doomed"
 """One that a test deletes, and makes again."""
 
-NAMESPACES = (*(namespace_of(path.stem) for path in sorted(HERE.glob("test_*.py"))), DOOMED)
+BENCH = "e2e-bench"
+"""Where the figures of bench/ are taken."""
+
+NAMESPACES = (*(namespace_of(path.stem) for path in sorted(HERE.glob("test_*.py"))), DOOMED, BENCH)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class Ground:
         """A pod of the namespace that may read metrics."""
         ensure_namespace(self.stage, MONITORING)
         return self._player("e2e-scraper", MONITORING)
+
+    def run_bare(self, name: str) -> None:
+        """The model's own pod as somebody without Bartizan would run it: a Deployment, a port, a probe."""
+        container = CONTAINER | {"image": self.stage.images.model, "command": BARE}
+        pod = cast.pod(self.stage, name, self.namespace)["spec"]
+        del pod["volumes"]
+        template = {"metadata": {"labels": {"app": name}}, "spec": pod | {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"app": name}}, "template": template}
+        metadata = {"name": name, "namespace": self.namespace}
+        self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
 
     def clear(self) -> None:
         """Takes all away again: endpoints, players, and what insiders have left."""
