@@ -13,7 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.cluster.operator.admin import Admin
-from tests.cluster.operator.bench import Bench, workbench
+from tests.cluster.operator.bench import Bench, until, workbench
+from tests.cluster.operator.process import Operator
 
 from bartizan.controller import kinds
 from bartizan.controller.kinds import Kind
@@ -38,9 +39,9 @@ def main() -> int:
     parser.add_argument("--endpoints", type=int, default=100)
     parser.add_argument("--target-seconds", type=float, default=TARGET_SECONDS)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, workbench(Path(directory)) as bench, bench.operator():
+    with tempfile.TemporaryDirectory() as directory, workbench(Path(directory)) as bench, bench.operator() as operator:
         _warm(bench)
-        found = sorted(_measure(bench, chosen.endpoints))
+        found = sorted(_measure(bench, operator, chosen.endpoints))
     p50, p99 = (found[min(len(found) - 1, int(len(found) * share))] for share in (0.5, 0.99))
     print(f"apply to all {len(WANTED)} owned objects, {len(found)} ModelDeployments one at a time:")
     print(f"  p50 {p50 * 1000:.0f} ms   p99 {p99 * 1000:.0f} ms   max {found[-1] * 1000:.0f} ms", end="")
@@ -53,11 +54,12 @@ def _warm(bench: Bench) -> None:
     bench.endpoint(bench.namespace(), "warm", replicas=2).wait()
 
 
-def _measure(bench: Bench, endpoints: int) -> Iterator[float]:
+def _measure(bench: Bench, operator: Operator, endpoints: int) -> Iterator[float]:
     """A watch for each kind tells when an object came, without asking again and again."""
     namespace = bench.namespace()
     with ThreadPoolExecutor(len(WANTED)) as pool:
         for number in range(endpoints):
+            until(operator.is_idle, "the operator has done with the one before")
             name = f"e{number}"
             watches = [_Watch(bench.admin, kind, namespace, name + suffix) for kind, suffix in WANTED]
             waits = [pool.submit(watch.wait) for watch in watches]

@@ -6,14 +6,13 @@ resync are all this. Policy before keys, keys before workload; on deletion the o
 
 from typing import Any
 
-from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, revision, teardown
+from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, report, revision, teardown
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.log import logger
 from bartizan.controller.observe import World, observe
-from bartizan.controller.report import forget, tell
 from bartizan.controller.revision import Accepted
 from bartizan.controller.root_key import RootError
 from bartizan.controller.tools import Tools
@@ -43,14 +42,14 @@ class Reconciler:
         tools = self.tools
         world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
         if world.manifest is None:
-            forget(key)
+            report.forget(key)
             return await teardown.release_policies(tools.applier, world)
         if world.is_deleting:
             return await self._take_down(world)
         findings = Findings()
         failure = await self._bring_about(world, findings)
         failure = await self._deliver(world, findings) or failure
-        await tell(tools, world, findings)
+        await report.tell(tools, world, findings)
         if failure:
             raise failure
         return self._next_look(world, findings)
@@ -149,7 +148,7 @@ class Reconciler:
         if result.requeue_after is None:
             self._forget(world.identity)
         else:
-            await tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
+            await report.tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
         return result
 
     def _forget(self, identity: Identity) -> None:

@@ -1,5 +1,7 @@
 """Tells what a reconcile found and did: status where it changed, Events on transitions and repairs, metrics."""
 
+import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 
 from bartizan.controller import metrics, status
@@ -18,25 +20,29 @@ MAX_PATHS = 5
 POD_STATES = ("gated", "outdated", "ungated", "unknown")
 
 
+News = tuple[Reason, str, bool]
+"""Reason and message of an Event, and whether it is a warning."""
+
+
 async def tell(tools: Tools, world: World, findings: Findings) -> None:
     """Events go before the status: what is told twice after a crash is better than what is never told."""
     _count_pods(world, findings)
     built = status.build(world, findings, now=tools.now())
-    await _tell_of_repairs(tools, world, findings)
-    if not world.is_deleting:
-        await _tell_of_transitions(tools, world, built)
+    news = [*_repairs(findings), *(_transitions(world, built) if not world.is_deleting else ())]
+    record = tools.recorder.record
+    await asyncio.gather(*(record(world.identity, reason, text, warning=bad) for reason, text, bad in news))
     await status.write(tools.api, world, built)
 
 
-async def _tell_of_repairs(tools: Tools, world: World, findings: Findings) -> None:
+def _repairs(findings: Findings) -> Iterator[News]:
     for reason, message in findings.news:
-        await tools.recorder.record(world.identity, reason, message)
+        yield reason, message, False
     if findings.policy_was_deleted:
         message = "somebody deleted the NetworkPolicy; a twin stood in until it was made anew"
-        await tools.recorder.record(world.identity, Reason.POLICY_DELETION_ANSWERED, message, warning=True)
+        yield Reason.POLICY_DELETION_ANSWERED, message, True
     for outcome in findings.outcomes:
         if outcome.did is Did.REPAIRED:
-            await tools.recorder.record(world.identity, Reason.DRIFT_REPAIRED, _describe(outcome), warning=True)
+            yield Reason.DRIFT_REPAIRED, _describe(outcome), True
 
 
 def _describe(outcome: Outcome) -> str:
@@ -50,13 +56,12 @@ def _describe(outcome: Outcome) -> str:
     )
 
 
-async def _tell_of_transitions(tools: Tools, world: World, built: dict[str, object]) -> None:
+def _transitions(world: World, built: dict[str, object]) -> Iterator[News]:
     for condition in status.transitions(world, built):
         is_bad = condition["status"] == "False" and Reason(condition["reason"]) not in PASSING
-        if condition["reason"] in (Reason.NOT_PROBED, Reason.NO_PODS):
-            continue
-        message = f"{condition['type']}={condition['status']}: {condition['message']}"
-        await tools.recorder.record(world.identity, Reason(condition["reason"]), message, warning=is_bad)
+        if condition["reason"] not in (Reason.NOT_PROBED, Reason.NO_PODS):
+            message = f"{condition['type']}={condition['status']}: {condition['message']}"
+            yield Reason(condition["reason"]), message, is_bad
 
 
 def _count_pods(world: World, findings: Findings) -> None:

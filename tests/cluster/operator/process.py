@@ -51,6 +51,11 @@ class Operator:
             value for sample, have, value in self._samples() if sample == name and labels.items() <= have.items()
         )
 
+    def is_idle(self) -> bool:
+        """Nothing is being reconciled, and nothing waits to be."""
+        figures = ("queue_depth", "queue_delayed", "active_workers")
+        return not sum(self.metric(f"bartizan_operator_{name}") for name in figures)
+
     def writes(self) -> dict[str, float]:
         """Write requests so far, as `verb kind`."""
         found = (sample for sample in self._samples() if sample[0] == "bartizan_operator_api_writes_total")

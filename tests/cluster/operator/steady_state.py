@@ -52,11 +52,10 @@ def _wait_for_sweep(operator: Operator, resync_seconds: float) -> None:
     enough = _reconciles(operator) + operator.metric("bartizan_operator_endpoints")
 
     def is_done() -> bool:
-        is_idle = not sum(
-            operator.metric(f"bartizan_operator_{name}") for name in ("queue_depth", "queue_delayed", "active_workers")
-        )
         return (
-            operator.metric("bartizan_operator_resyncs_total") > swept and _reconciles(operator) >= enough and is_idle
+            operator.metric("bartizan_operator_resyncs_total") > swept
+            and _reconciles(operator) >= enough
+            and operator.is_idle()
         )
 
     until(is_done, operator.scrape, seconds=SETTLE_SECONDS + 2 * resync_seconds)
