@@ -5,9 +5,9 @@ import http.client
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,6 +32,7 @@ WANTED = (
     (kinds.DEPLOYMENT, ""),
 )
 PATIENCE_SECONDS = 30
+WATCH_SECONDS = 3600
 
 
 def main() -> int:
@@ -57,34 +58,43 @@ def _warm(bench: Bench) -> None:
 def _measure(bench: Bench, operator: Operator, endpoints: int) -> Iterator[float]:
     """A watch for each kind tells when an object came, without asking again and again."""
     namespace = bench.namespace()
-    with ThreadPoolExecutor(len(WANTED)) as pool:
-        for number in range(endpoints):
-            until(operator.is_idle, "the operator has done with the one before")
-            name = f"e{number}"
-            watches = [_Watch(bench.admin, kind, namespace, name + suffix) for kind, suffix in WANTED]
-            waits = [pool.submit(watch.wait) for watch in watches]
-            started = time.monotonic()
-            bench.endpoint(namespace, name, replicas=2)
-            yield max(wait.result() for wait in waits) - started
+    watches = {kind: _Watch(bench.admin, kind, namespace) for kind, _ in WANTED}
+    for number in range(endpoints):
+        until(operator.is_idle, "the operator has done with the one before")
+        name = f"e{number}"
+        started = time.monotonic()
+        bench.endpoint(namespace, name, replicas=2)
+        yield max(watches[kind].came(name + suffix) for kind, suffix in WANTED) - started
 
 
 class _Watch:
-    """One object, from before it is made."""
+    """One kind in one namespace: when each object was first seen."""
 
-    def __init__(self, admin: Admin, kind: Kind, namespace: str, name: str) -> None:
-        self._connection = http.client.HTTPSConnection(admin.address, context=admin.trust, timeout=PATIENCE_SECONDS)
-        query = f"watch=1&fieldSelector=metadata.name={name}&timeoutSeconds={PATIENCE_SECONDS}"
-        self._connection.request("GET", f"{kind.path(namespace)}?{query}", headers=admin.headers)
+    def __init__(self, admin: Admin, kind: Kind, namespace: str) -> None:
+        self._connection = http.client.HTTPSConnection(admin.address, context=admin.trust, timeout=WATCH_SECONDS)
+        path = f"{kind.path(namespace)}?watch=1&timeoutSeconds={WATCH_SECONDS}"
+        self._connection.request("GET", path, headers=admin.headers)
         self._answer = self._connection.getresponse()
+        self._seen: dict[str, float] = {}
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def wait(self) -> float:
-        """The moment at which it was there."""
-        event = json.loads(self._answer.readline())
-        seen = time.monotonic()
-        self._connection.close()
-        if event["type"] != "ADDED" or names.MANAGED_BY_LABEL not in event["object"]["metadata"].get("labels", {}):
-            raise RuntimeError(f"something else than the operator's object came: {event['type']}")
-        return seen
+    def came(self, name: str) -> float:
+        """The moment at which the operator's object of this name was there."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: name in self._seen, PATIENCE_SECONDS):
+                raise TimeoutError(f"{name} did not come within {PATIENCE_SECONDS} s")
+        return self._seen[name]
+
+    def _read(self) -> None:
+        while line := self._answer.readline():
+            seen = time.monotonic()
+            event = json.loads(line)
+            metadata = event["object"]["metadata"]
+            if event["type"] == "ADDED" and names.MANAGED_BY_LABEL in metadata.get("labels", {}):
+                with self._changed:
+                    self._seen[metadata["name"]] = seen
+                    self._changed.notify_all()
 
 
 if __name__ == "__main__":
