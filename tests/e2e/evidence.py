@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.endpoint import GUARD, Endpoint, lines, restarts
+from tests.e2e.endpoint import GUARD, Endpoint, lines
+from tests.localcluster import lifecycle, sandbox
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Evidence:
         return {where.partition(" ")[0] for where in self.received.values()}
 
     def collect(self, endpoint: Endpoint) -> "Evidence":
-        """Reads the logs of every pod's containers and of those before them; a kubelet keeps no more than one."""
+        """Reads the logs of every pod's containers; a kubelet keeps that of one container before the running one."""
         for pod in endpoint.pods():
             name = pod["metadata"]["name"]
             for line in _logs(endpoint, pod, "model"):
@@ -44,7 +45,8 @@ class Evidence:
 
 
 def _logs(endpoint: Endpoint, pod: dict[str, Any], container: str) -> Iterator[dict[str, Any]]:
-    name = pod["metadata"]["name"]
-    if restarts(pod, container):
-        yield from lines(endpoint.kubectl("logs", name, "-c", container, "--previous"))
-    yield from lines(endpoint.kubectl("logs", name, "-c", container))
+    """Of all instances that the node still keeps, as the runtime wrote them: time, stream, flag, text."""
+    metadata = pod["metadata"]
+    folder = f"/var/log/pods/{metadata['namespace']}_{metadata['name']}_{metadata['uid']}/{container}"
+    kept = sandbox.run(lifecycle.existing(endpoint.stage.cluster.name), "sh", "-c", f"cat {folder}/*.log")
+    yield from lines("\n".join(line.split(" ", 3)[-1] for line in kept.splitlines()))

@@ -63,14 +63,7 @@ def judge(evidence: Evidence, tally: Tally, endpoint: Endpoint) -> None:
     until(lambda: not evidence.collect(endpoint).unguarded, lambda: f"unguarded: {evidence.unguarded}", seconds=5)
     assert len(tally.answered) > 100, f"hardly a load: {tally.outcomes}"
     assert set(tally.answered) <= evidence.prompts, "somebody else than the model has answered"
-    documented = {
-        "200",
-        "cut",
-        "503 UpstreamUnavailable",
-        "502 UpstreamBroken",
-        "503 Draining",
-        "429 ConcurrencyLimited",
-    }
+    documented = {"200", "cut", "429 rate_limit_exceeded", "502 upstream_broken", "503 service_unavailable"}
     odd = {outcome for outcome in tally.outcomes if outcome not in documented and not outcome.startswith("no answer")}
     assert odd == set(), tally.outcomes
 

@@ -45,6 +45,8 @@ def ensure(component: Component, surroundings: Surroundings) -> None:
     """Make sure that a process of the component runs; whether it is ready shows ``await_ready``."""
     running = surroundings.process(component.name)
     if running is None:
+        # A tool that was killed may have started it without coming to write the record.
+        processes.kill(processes.marked_as(surroundings.places.directory, component.arguments))
         start(component, surroundings)
     elif not waiting.holds_within(_SICK_SECONDS, component.is_ready):
         processes.stop(running, grace_seconds=5)

@@ -119,6 +119,11 @@ def marked(directory: Path) -> list[Identity]:
     return found
 
 
+def marked_as(directory: Path, arguments: Sequence[str]) -> list[Identity]:
+    """Those of the marked that run this very command."""
+    return [identity for identity in marked(directory) if _command(identity.pid) == list(arguments)]
+
+
 def stop(identity: Identity, *, grace_seconds: float) -> None:
     """SIGTERM, and SIGKILL when it is alive after ``grace_seconds``."""
     identity.kill(signal.SIGTERM)
@@ -156,6 +161,14 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+    return raw.decode(errors="replace").split("\0")[:-1]
 
 
 def _environment(pid: int) -> dict[str, str]:

@@ -24,6 +24,8 @@ from bartizan.policy import names
 
 TESTER = "bartizan-tests"
 PATIENCE_SECONDS = 20.0
+STATUS_WRITERS = ("Deployment ", "PodDisruptionBudget ")
+"""Kinds whose own controllers write a status whenever pods come and go."""
 
 MANIFEST: Live = {
     "apiVersion": names.API_VERSION,
@@ -169,7 +171,12 @@ class Endpoint:
         return {f"{kind.kind} {item['metadata']['name']}": item for kind, item in labelled}
 
     def versions(self) -> dict[str, str]:
-        return {name: item["metadata"]["resourceVersion"] for name, item in self.inventory().items()}
+        """What tells whether somebody wrote; where a controller writes a status of its own, that does not count."""
+        return {name: _version(name, item["metadata"]) for name, item in self.inventory().items()}
+
+
+def _version(name: str, metadata: Live) -> str:
+    return str(metadata["generation" if name.startswith(STATUS_WRITERS) else "resourceVersion"])
 
 
 def _belongs(item: Live, endpoint: str) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.cluster.bad_manifests import HERE, load
 
-from bartizan.controller.builders import guard_container, pod_template
+from bartizan.controller.builders import guard_container, model_container, pod_template
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.policy import names
 from bartizan.policy.model import Identity, ModelDeployment
@@ -283,7 +283,8 @@ def _hold_a_container(item: dict[str, Any], pod: dict[str, Any]) -> None:
     assert context.get("procMount", "Default") == "Default"
     assert "ALL" in context["capabilities"]["drop"]
     assert set(context["capabilities"].get("add", ())) <= HARMLESS_CAPABILITIES
-    assert not item.keys() & {"lifecycle", "volumeDevices", "terminationMessagePath"}
+    assert item.get("lifecycle", model_container.FAREWELL) == model_container.FAREWELL
+    assert not item.keys() & {"volumeDevices", "terminationMessagePath"}
     for field in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert not item.get(field, {}).keys() & {"httpGet", "tcpSocket", "grpc"}
     given = json.dumps([item.get("env", ()), item.get("envFrom", ())])

@@ -13,6 +13,8 @@ CACHE_PATH = "/var/cache/model"
 TEMPORARY_VOLUME = "bartizan-tmp"
 TEMPORARY_SIZE = "1Gi"
 CACHE_SIZE = "10Gi"
+FAREWELL: Mapping[str, Any] = {"preStop": {"sleep": {"seconds": 3}}}
+"""A pod that ends serves a little longer, until no node sends it new clients; its guard ends after the model."""
 CACHE_VARIABLES = ("HOME", "XDG_CACHE_HOME")
 """Point to the writable cache where the template does not set them: a read-only root has no home."""
 USER_NAME = "model"
@@ -60,7 +62,8 @@ def _serve(container: dict[str, Any], serving: Serving) -> dict[str, Any]:
         command = [LAUNCHER, "run", "--socket", serving.socket_path, "--", *command]
     rewritten = {name: probes.rewrite(container[name], serving) for name in probes.FIELDS if name in container}
     kept = {name: value for name, value in container.items() if name not in ("args", "ports")}
-    return {**kept, **rewritten, "command": command, "env": _environment(container), "volumeMounts": mounts}
+    ours = {"command": command, "env": _environment(container), "volumeMounts": mounts, "lifecycle": FAREWELL}
+    return {**kept, **rewritten, **ours}
 
 
 def _environment(container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
