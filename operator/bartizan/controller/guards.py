@@ -13,6 +13,7 @@ from bartizan.controller.api import Api, ApiError
 from bartizan.controller.builders.guard_container import GUARD
 from bartizan.controller.kinds import POD
 from bartizan.policy import names
+from bartizan.policy.reasons import Reason
 
 Live = dict[str, Any]
 
@@ -36,10 +37,14 @@ class GuardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuardReport:
-    """What a guard says of itself; `document_hash` is empty where it enforces none."""
+    """What a guard says of itself: `document_hash` is empty where it enforces none.
+
+    `document_reason` is what it says of the document that lies before it, which may not be the one that it enforces.
+    """
 
     document_hash: str
     reason: str
+    document_reason: str = Reason.GUARD_READY
 
 
 class Asking(Protocol):
@@ -69,7 +74,11 @@ def ask_over_http(session: aiohttp.ClientSession) -> Asking:
 def _report(body: object) -> GuardReport | None:
     if not isinstance(body, Mapping):
         return None
-    return GuardReport(str(body.get("documentHash") or ""), str(body.get("reason") or ""))
+    return GuardReport(
+        document_hash=str(body.get("documentHash") or ""),
+        reason=str(body.get("reason") or ""),
+        document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,9 @@ def _state(name: str, reports: Mapping[str, GuardReport | None], document_hash: 
     report = reports[name]
     if report is None:
         return GuardState.UNREACHABLE
-    return GuardState.IN_SYNC if report.document_hash == document_hash else GuardState.OUTDATED
+    # One that was given a bad document since goes on with the good one, but would not come back from a restart with it.
+    has_newest = report.document_hash == document_hash and report.document_reason == Reason.GUARD_READY
+    return GuardState.IN_SYNC if has_newest else GuardState.OUTDATED
 
 
 def _is_behind(pod: Live, version: int, state: GuardState | None) -> bool:

@@ -123,7 +123,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.PODS_NOT_GATED: "Some pod runs without its guard or with another template.",
     Reason.NO_PODS: "There are no pods.",
     Reason.ALL_GUARDS_IN_SYNC: "Every guard enforces the newest document.",
-    Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document.",
+    Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document, or was given one that it refuses.",
     Reason.GUARDS_UNREACHABLE: "Some guard cannot be asked which document it enforces.",
     Reason.ENDPOINT_READY: "The endpoint answers through its guards.",
     Reason.PODS_NOT_READY: "Pods are starting.",

@@ -52,6 +52,12 @@ def _pod(**annotations: str) -> dict[str, Any]:
     return worlds.pod(status=RUNNING, annotations={f"{names.GROUP}/{key}": text for key, text in annotations.items()})
 
 
+def test_a_guard_that_was_given_a_bad_document_since_is_touched() -> None:
+    bench = Bench(GuardReport(WANTED, "GuardReady", "DocumentSignatureInvalid"))
+    assert bench.look(_pod()) is GuardState.OUTDATED
+    assert bench.touches == [{names.DOCUMENT_VERSION_ANNOTATION: "5"}]
+
+
 def test_a_guard_that_has_the_document_is_let_be() -> None:
     bench = Bench(GuardReport(WANTED, "GuardReady"))
     assert bench.look(_pod()) is GuardState.IN_SYNC
