@@ -12,8 +12,13 @@ from tests.localcluster import lifecycle, sandbox
 
 @dataclass
 class Evidence:
-    """By hash of the body: each request of a load has a prompt, and so a body, of its own."""
+    """By hash of the body: each request of a load has a prompt, and so a body, of its own.
 
+    Only prompts that begin with `prefix` count: a model's log reaches further back than those of its guard's instances,
+    of which a kubelet keeps two.
+    """
+
+    prefix: str
     received: dict[str, str] = field(default_factory=dict)
     """The prompt and the pod whose model got it."""
     let_through: set[str] = field(default_factory=set)
@@ -41,6 +46,8 @@ class Evidence:
     def _take_received(self, line: dict[str, Any], pod: str) -> None:
         if line.get("event") == "received" and line["method"] == "POST":
             prompt = json.loads(line["body"])["messages"][-1]["content"]
+            if not prompt.startswith(f"{self.prefix}-"):
+                return
             self.received[hashlib.sha256(line["body"].encode()).hexdigest()] = f"{prompt} in {pod}"
 
 

@@ -37,8 +37,8 @@ def app(ground: Ground, endpoint: Endpoint) -> Player:
 def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app: Player, program: str) -> None:
     """Ten kills: one pod's after the other's, then all at once."""
     before = {pod["metadata"]["name"]: restarts(pod, CONTAINERS[program]) for pod in endpoint.pods()}
-    evidence = Evidence()
-    with app.load(endpoint.service, prefix=f"{program.split(maxsplit=1)[0]}-{sum(before.values())}") as tally:
+    evidence = Evidence(f"{program.split(maxsplit=1)[0]}-{sum(before.values())}")
+    with app.load(endpoint.service, prefix=evidence.prefix) as tally:
         for pod in endpoint.pods():
             victims.kill(endpoint.stage, pod, program)
             until(lambda pod=pod: has_restarted(endpoint, before, pod, CONTAINERS[program], 1), "it is back")  # type: ignore[misc]
