@@ -10,8 +10,9 @@ from tests.localcluster.complaints import Complaint
 from tests.localcluster.places import ClusterPlaces, write_changed
 from tests.localcluster.processes import Identity, Launch
 
-_SICK_SECONDS = 5
-"""How long a running component may fail its probe before ``up`` starts it anew."""
+_SICK_SECONDS = 15
+"""How long a running component may fail its probe before ``up`` starts it anew: an API server whose etcd has just come
+back looks for it ever less often, and is well."""
 
 _LOG_TAIL_LINES = 12
 
