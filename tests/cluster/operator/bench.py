@@ -2,6 +2,7 @@
 
 import base64
 import http
+import json
 import secrets
 import ssl
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from bartizan.policy import names
 
 TESTER = "bartizan-tests"
 PATIENCE_SECONDS = 20.0
+CLUSTERS_OWN = "kube-controller-manager"
 STATUS_WRITERS = ("Deployment ", "PodDisruptionBudget ")
 """Kinds whose own controllers write a status whenever pods come and go."""
 
@@ -176,7 +178,13 @@ class Endpoint:
 
 
 def _version(name: str, metadata: Live) -> str:
-    return str(metadata["generation" if name.startswith(STATUS_WRITERS) else "resourceVersion"])
+    """All that a write moves; where a controller of the cluster's own writes, too, all but what that one does."""
+    if not name.startswith(STATUS_WRITERS):
+        return str(metadata["resourceVersion"])
+    written = [entry for entry in metadata.get("managedFields", ()) if entry.get("manager") != CLUSTERS_OWN]
+    annotations = {**metadata.get("annotations", {}), "deployment.kubernetes.io/revision": ""}
+    ours = {**metadata, "resourceVersion": "", "managedFields": written, "annotations": annotations}
+    return json.dumps(ours, sort_keys=True)
 
 
 def _belongs(item: Live, endpoint: str) -> bool:
