@@ -3,10 +3,11 @@
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
 from tests.localcluster.api import tool
+
+from bartizan.cli import documents
 
 CHART = Path(__file__).parents[3] / "charts" / "bartizan"
 Manifest = dict[str, Any]
@@ -27,7 +28,9 @@ def template(*values: str) -> subprocess.CompletedProcess[str]:
 def render(*values: str) -> tuple[Manifest, ...]:
     done = template(*values)
     assert done.returncode == 0, done.stderr
-    return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+    read = list(documents.read_text(done.stdout, "chart"))
+    assert [document.complaint for document in read if document.complaint] == [], "as strict readers take it"
+    return tuple(cast("Manifest", document.value) for document in read if document.value)
 
 
 def find(manifests: tuple[Manifest, ...], kind: str, name: str | None = None, namespace: str | None = None) -> Manifest:
