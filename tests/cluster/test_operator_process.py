@@ -122,11 +122,14 @@ def test_a_namespace_without_rights_is_named_and_the_others_are_served(
         apply(cluster, "served")
         until(lambda: exists(cluster, "deployment", "served"), "the workload in ml")
         assert not operator.said("watching", namespaces="late")
+        operator.wait_until_ready()
+        assert operator.metric("bartizan_operator_lacks") > 0
         role = ["-n", "late", "create", "rolebinding", "late", f"--serviceaccount={installation.NAMESPACE}:"]
         role[-1] += installation.ACCOUNT
         cluster.kubectl(*role, "--clusterrole=cluster-admin")
         operator.wait_for("no longer so", seconds=60, was="permission missing")
         operator.wait_for("watching", seconds=60, namespaces="late")
+        assert operator.metric("bartizan_operator_lacks") == 0
         assert operator.process.poll() is None
 
 

@@ -36,6 +36,7 @@ class Signs:
     watch_echo_at: float | None = None
     """When the event loop of the watches last answered; None while there are none."""
     has_resynced: bool = False
+    """Every endpoint that there was a right to see has been looked at since the start."""
     _started_at: float = field(init=False)
     _resync_attempted_at: float | None = None
     _resync_succeeded_at: float | None = None
@@ -43,11 +44,16 @@ class Signs:
     def __post_init__(self) -> None:
         self._started_at = self.clock()
 
-    def resync_attempted(self, *, is_whole: bool) -> None:
+    def resync_ended(self, *, is_whole: bool, has_failed: bool) -> None:
+        """`has_failed`: something was missed, and not for want of rights.
+
+        Whoever lacks a right in one namespace may lack it for ever (its Role went with the namespace), and works in
+        the others meanwhile.
+        """
         self._resync_attempted_at = self.clock()
+        self.has_resynced |= not has_failed
         if is_whole:
             self._resync_succeeded_at = self._resync_attempted_at
-            self.has_resynced = True
 
     @property
     def resync_age_seconds(self) -> float:

@@ -107,8 +107,15 @@ WATCH_EVENTS = Counter(
     ["kind", "outcome"],
     registry=REGISTRY,
 )
+LACKS = Gauge(
+    "bartizan_operator_lacks",
+    "What the operator lacks now and complains of in its log: rights in a namespace, the CRD, the API server.",
+    registry=REGISTRY,
+)
 READY = Gauge(
-    "bartizan_operator_ready", "1 once the operator watches the cluster and has finished a resync.", registry=REGISTRY
+    "bartizan_operator_ready",
+    "1 while the operator watches all that it has rights to, and has looked at each endpoint there.",
+    registry=REGISTRY,
 )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 
-from bartizan.controller import log, prerequisites
+from bartizan.controller import log, metrics, prerequisites
 from bartizan.controller.api import Api
 from bartizan.controller.handlers import Observer
 from bartizan.controller.health import Signs
@@ -33,6 +33,7 @@ class Complaints:
 
     def hear(self, lacks: tuple[Lack, ...]) -> None:
         now = self._signs.clock()
+        metrics.LACKS.set(len(lacks))
         for lack in lacks:
             if now - self._said.get(lack, -REMINDER_SECONDS) >= REMINDER_SECONDS:
                 self._said[lack] = now

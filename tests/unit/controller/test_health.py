@@ -51,9 +51,9 @@ def test_a_long_queue_that_moves_is_no_ailment() -> None:
 def test_failed_resyncs_are_no_reason_to_restart_but_age_the_last_good_one() -> None:
     now = [0.0]
     signs = Signs(lambda: now[0], 600.0)
-    signs.resync_attempted(is_whole=True)
+    signs.resync_ended(is_whole=True, has_failed=False)
     now[0] = 5000.0
-    signs.resync_attempted(is_whole=False)
+    signs.resync_ended(is_whole=False, has_failed=True)
     assert (signs.resync_silence_seconds, signs.resync_age_seconds) == (0.0, 5000.0)
 
 
@@ -61,7 +61,7 @@ def test_ready_means_nothing_is_waited_for() -> None:
     signs = Signs(lambda: 0.0, 600.0)
     assert health.impediments(signs) == ("waits for start", "waits for first resync")
     signs.waits_for = ""
-    signs.resync_attempted(is_whole=True)
+    signs.resync_ended(is_whole=True, has_failed=False)
     assert health.impediments(signs) == ()
     signs.is_stopping = True
     assert health.impediments(signs) == ("stopping",)

@@ -30,11 +30,14 @@ class Cluster:
     def __init__(self, endpoints: list[dict[str, Any]], policies: list[dict[str, Any]]) -> None:
         self.holds = {"modeldeployments": endpoints, "networkpolicies": policies}
         self.refuses: set[str] = set()
+        self.breaks: set[str] = set()
 
     def __call__(self, call: Call) -> Answer:
         plural = call.path.rpartition("/")[2]
-        if plural in self.refuses or call.path in self.refuses:
+        if call.path in self.refuses:
             return ApiError(403, "Forbidden", "no")
+        if plural in self.breaks:
+            return ApiError(500, "InternalError", "no")
         namespace = call.path.partition("/namespaces/")[2].partition("/")[0]
         items = self.holds.get(plural, [])
         return {"items": [item for item in items if namespace in {"", item["metadata"]["namespace"]}], "metadata": {}}
@@ -78,13 +81,25 @@ def test_only_managed_namespaces_are_swept() -> None:
     assert found == {Key("ml", "a")}
 
 
-@pytest.mark.parametrize("plural", ["networkpolicies", "pods"])
+@pytest.mark.parametrize("plural", ["modeldeployments", "networkpolicies", "pods"])
 def test_a_kind_that_cannot_be_listed_does_not_hide_the_others(plural: str) -> None:
-    cluster = Cluster([endpoint("ml", "a")], [])
-    cluster.refuses.add(plural)
+    cluster = Cluster([endpoint("ml", "a")], [child("ml", "ghost")])
+    cluster.breaks.add(plural)
     found, signs, _ = sweep(cluster)
-    assert found == {Key("ml", "a")}
+    hidden = {"modeldeployments": {Key("ml", "a")}, "networkpolicies": {Key("ml", "ghost")}}
+    assert found == {Key("ml", "a"), Key("ml", "ghost")} - hidden.get(plural, set())
     assert not signs.has_resynced
+
+
+@pytest.mark.parametrize("plural", ["modeldeployments", "networkpolicies"])
+def test_a_namespace_without_rights_keeps_the_others_neither_from_a_look_nor_from_readiness(plural: str) -> None:
+    group = {"modeldeployments": "bartizan.dev/v1alpha1", "networkpolicies": "networking.k8s.io/v1"}[plural]
+    cluster = Cluster([endpoint("ml", "a")], [child("ml", "ghost")])
+    cluster.refuses.add(f"/apis/{group}/namespaces/lost/{plural}")
+    found, signs, _ = sweep(cluster, "lost", "ml")
+    assert found == {Key("ml", "a"), Key("ml", "ghost")}
+    assert signs.has_resynced
+    assert signs.resync_age_seconds > 0, "it was not whole"
 
 
 def test_only_metadata_is_asked_for() -> None:
