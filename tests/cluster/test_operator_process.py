@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.cluster import installation, operator_process
 from tests.cluster.installation import until
 from tests.cluster.operator_process import OperatorProcess
 from tests.localcluster.api import Cluster, control_plane
+
+from bartizan.controller.nesting import DEEPEST
 
 pytestmark = pytest.mark.cluster
 
@@ -131,6 +134,40 @@ def test_a_namespace_without_rights_is_named_and_the_others_are_served(
         operator.wait_for("watching", seconds=60, namespaces="late")
         assert operator.metric("bartizan_operator_lacks") == 0
         assert operator.process.poll() is None
+
+
+@pytest.mark.parametrize("place", ["spec", "metadata"])
+def test_t79_an_object_nested_as_deeply_as_can_be_is_refused_and_hides_no_other(
+    cluster: Cluster, config: Path, tmp_path: Path, place: str
+) -> None:
+    settings = {"BARTIZAN_NAMESPACES": "ml", "BARTIZAN_RESYNC_SECONDS": "2"}
+    with operator_process.run(config, tmp_path, settings) as operator:
+        operator.wait_until_ready()
+        bury(cluster, f"deep-{place}", place)
+        until(lambda: condition(cluster, f"deep-{place}", "Accepted") == "SpecRefused", "it is refused")
+        resyncs = operator.metric("bartizan_operator_resyncs_total")
+        apply(cluster, f"beside-{place}")
+        until(lambda: exists(cluster, "deployment", f"beside-{place}"), "the other one's workload", seconds=2)
+        operator.wait_until(
+            lambda: operator.metric("bartizan_operator_resyncs_total") > resyncs + 1, "two resyncs", seconds=20
+        )
+        assert not operator.said("resync missed objects")
+        assert not operator.said("watch is deaf")
+    with operator_process.run(config, tmp_path, settings) as successor:
+        successor.wait_until_ready()
+        apply(cluster, f"later-{place}")
+        until(lambda: exists(cluster, "deployment", f"later-{place}"), "a later one's workload")
+
+
+def bury(cluster: Cluster, name: str, place: str) -> None:
+    """A ModelDeployment with as many levels as the API server takes, in a part of the template that nobody knows."""
+    body = yaml.safe_load(ENDPOINT.replace("NAMESPACE", "ml").replace("NAME", name))
+    body["spec"]["template"].setdefault(place, {})["x"] = "DEEP"
+    levels = DEEPEST - 10
+    text = json.dumps(body).replace('"DEEP"', '{"a":' * levels + "1" + "}" * levels)
+    cluster.kubectl(
+        "create", "--raw", "/apis/bartizan.dev/v1alpha1/namespaces/ml/modeldeployments", "-f", "-", stdin=text
+    )
 
 
 def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(

@@ -110,17 +110,19 @@ def is_in_cluster(environment: Mapping[str, str]) -> bool:
 
 def _judge(status: int, headers: Mapping[str, str], body: bytes) -> Manifest:
     if status < 400:  # noqa: PLR2004
-        return _decode(body)
-    answer = _decode(body)
+        return _decode(status, body)
+    answer = _decode(status, body)
     error = ApiError(status, str(answer.get("reason") or ""), str(answer.get("message") or "no message"))
     if status == 429 and (seconds := _retry_after(headers)) is not None:  # noqa: PLR2004
         raise _RetryLaterError(error, seconds)
     raise error
 
 
-def _decode(body: bytes) -> Manifest:
+def _decode(status: int, body: bytes) -> Manifest:
     try:
         answer: Any = json.loads(body or b"{}")
+    except RecursionError as error:
+        raise ApiError(status, "NestedTooDeeply", "an object in the answer is nested too deeply to be read") from error
     except ValueError:
         answer = None
     return answer if isinstance(answer, dict) else {"message": body[:200].decode("utf-8", "replace")}

@@ -48,6 +48,11 @@ class Observer:
         self._enqueue(key, 0.0, Priority.RESYNC if event_type is None else Priority.EVENT)
         return _count(MODEL_DEPLOYMENT, "enqueued")
 
+    def has_seen(self, key: Key, uid: str, generation: int) -> bool:
+        """Whether some event told of this generation of the ModelDeployment, or of a later one."""
+        seen_uid, seen_generation, *_ = self._looks.get(key, (None, None))
+        return seen_uid == uid and (seen_generation or 0) >= generation
+
     def see_owned(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """An object that carries our label: its endpoint's name is in another one."""
         key = owner_of(body)

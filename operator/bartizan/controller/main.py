@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kubernetes.aio.config import ConfigException
 
-from bartizan.controller import health, log, settings, status, supervise, tools
+from bartizan.controller import health, log, nesting, settings, status, supervise, tools
 from bartizan.controller.api import Api, ApiError, Manifest
 from bartizan.controller.connection import Connection
 from bartizan.controller.handlers import Observer
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     for name in settings.unknown(os.environ):
         LOGGER.warning("variable is no setting", variable=name)
     sys.setswitchinterval(SWITCH_SECONDS)
+    nesting.prepare()
     return asyncio.run(run(chosen, os.environ))
 
 

@@ -107,6 +107,11 @@ WATCH_EVENTS = Counter(
     ["kind", "outcome"],
     registry=REGISTRY,
 )
+DEAF_WATCHES = Counter(
+    "bartizan_operator_deaf_watches_total",
+    "Watches that were begun anew because lists showed for a minute what they had not told of.",
+    registry=REGISTRY,
+)
 LACKS = Gauge(
     "bartizan_operator_lacks",
     "What the operator lacks now and complains of in its log: rights in a namespace, the CRD, the API server.",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from bartizan.controller import log
 from bartizan.controller.api import Api, ApiError, Manifest, Manifests
 from bartizan.controller.kinds import MODEL_DEPLOYMENT
+from bartizan.controller.rounds import survive
 from bartizan.controller.settings import Settings
 
 LOGGER = log.logger(__name__)
@@ -30,7 +31,7 @@ class Outsiders:
         """For ever; where the operator manages all namespaces, it only waits."""
         while True:
             if self._settings.namespaces:
-                await self.look()
+                await survive(self.look(), part="outsiders")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

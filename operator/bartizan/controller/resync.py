@@ -10,6 +10,7 @@ from bartizan.controller import handlers, log, metrics
 from bartizan.controller.api import Api, ApiError, Manifests
 from bartizan.controller.health import Signs
 from bartizan.controller.kinds import MODEL_DEPLOYMENT, Kind
+from bartizan.controller.rounds import survive
 from bartizan.controller.settings import Settings
 from bartizan.controller.work_queue import Key, Priority, WorkQueue
 from bartizan.policy import names
@@ -54,7 +55,7 @@ class Resync:
         while True:
             self._wanted.clear()
             started = perf_counter()
-            swept = await self._sweep()
+            swept = await survive(self._sweep(), part="resync") or Sweep(is_whole=False, has_failed=True)
             self._enqueue(swept)
             self._signs.resync_ended(is_whole=swept.is_whole, has_failed=swept.has_failed)
             metrics.RESYNCS.labels(result="success" if swept.is_whole else "error").inc()

@@ -48,11 +48,11 @@ class RootKeeper:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 root = await self.current()
-            except ApiError as error:
-                LOGGER.warning("root key not read", error=str(error))
-                continue
             except RootError:
                 root = None  # every reconcile says what is wrong with it
+            except Exception as error:  # noqa: BLE001 - the next look may go better; without looks a lost root is not seen
+                LOGGER.warning("root key not read", error=f"{type(error).__name__}: {error}")
+                continue
             if root != known:
                 known = root
                 changed()

@@ -5,9 +5,10 @@ import itertools
 from collections.abc import Mapping
 
 from bartizan.controller import log, metrics, prerequisites
-from bartizan.controller.api import Api
+from bartizan.controller.api import Api, ApiError
 from bartizan.controller.handlers import Observer
 from bartizan.controller.health import Signs
+from bartizan.controller.hearing import Hearing
 from bartizan.controller.prerequisites import Lack, Survey
 from bartizan.controller.settings import Settings
 from bartizan.controller.watch import Watch
@@ -20,6 +21,8 @@ CONTACT_SECONDS = 5.0
 """How often the API server is asked for a sign of life: watches alone would be silent for a minute."""
 CONTACTS_A_SURVEY = 3
 """Every so many contacts it is looked whether a namespace that could not be watched can be."""
+CONTACTS_A_HEARING = 12
+"""Every so many contacts, once a minute, it is asked whether the watch has told of what a list shows."""
 REMINDER_SECONDS = 300.0
 """A lack that lasts is logged again after this time."""
 
@@ -59,6 +62,7 @@ class Supervisor:
         self._observer = observer
         self._signs = signs
         self._complaints = Complaints(signs)
+        self._hearing = Hearing(api, observer)
         self._watch: Watch | None = None
 
     async def wait_until_usable(self) -> Survey:
@@ -75,6 +79,7 @@ class Supervisor:
         while True:
             survey = await self.wait_until_usable()
             self._watch = Watch(self._observer, self._settings, environment, survey.namespaces)
+            self._hearing.forget()
             LOGGER.info("watching", namespaces=list(survey.namespaces) or "all")
             self._signs.waits_for = ""
             try:
@@ -101,7 +106,9 @@ class Supervisor:
                 if running.done():
                     break
                 await self._keep_contact(survey)
-                if number % CONTACTS_A_SURVEY == 0 and await self._could_see_more(survey):
+                sees_more = number % CONTACTS_A_SURVEY == 0 and await self._could_see_more(survey)
+                is_deaf = number % CONTACTS_A_HEARING == 0 and await self._is_deaf(survey)
+                if sees_more or is_deaf:
                     watch.stop()
                     await asyncio.wait({running})
             _report(running)
@@ -118,6 +125,19 @@ class Supervisor:
         if not survey.lacks:
             return False  # all is watched: nothing more can come into sight
         return bool(set((await self._survey()).namespaces) - set(survey.namespaces))
+
+    async def _is_deaf(self, survey: Survey) -> bool:
+        try:
+            missed = await self._hearing.missed(survey.namespaces)
+        except ApiError:
+            return False  # the contact before has said what is wrong
+        if missed:
+            metrics.DEAF_WATCHES.inc()
+            endpoints = sorted(str(word.key) for word in missed)
+            LOGGER.error(
+                "watch is deaf", missed=len(missed), first=endpoints[0], remedy="none needed: it is begun anew"
+            )
+        return bool(missed)
 
     async def _survey(self) -> Survey:
         survey = await prerequisites.survey(self._api, self._settings)

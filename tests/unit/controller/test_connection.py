@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -55,6 +56,15 @@ def send(answers: Answers, call: Call = GET) -> dict[str, object]:
             return await connection.send(call)
 
     return asyncio.run(scenario())
+
+
+def test_an_answer_that_is_nested_too_deeply_is_an_error_of_its_own() -> None:
+    levels = sys.getrecursionlimit() + 10
+    answers = Answers((200, {}, '{"a":' * levels + "1" + "}" * levels))
+    with pytest.raises(ApiError) as caught:
+        send(answers)
+    assert (caught.value.reason, caught.value.is_unreachable) == ("NestedTooDeeply", False)
+    assert len(answers.asked) == 1
 
 
 def test_a_busy_server_is_asked_again_when_it_says() -> None:
