@@ -27,23 +27,26 @@ def enter(stage: Stage) -> None:
 
 def leave(stage: Stage) -> None:
     """Their environment was read when they started: a new story begins with new pods."""
-    for name, namespace, _ in PLAYERS:
-        stage.kubectl("delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
+    for place in sorted({namespace for _, namespace, _ in PLAYERS}):
+        names = [name for name, namespace, _ in PLAYERS if namespace == place]
+        stage.kubectl("delete", "pod", *names, "-n", place, "--ignore-not-found", "--grace-period=1")
 
 
-def scripts(namespace: str, *folders: Path) -> dict[str, Any]:
+def scripts(namespace: str, *folders: Path, name: str = "players") -> dict[str, Any]:
     """A ConfigMap with what players can do; `folders` hold more of it."""
     files = [path for folder in (SCRIPTS, *folders) for path in sorted(folder.glob("*.py"))]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "players", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "data": {path.name: path.read_text() for path in files},
     }
 
 
-def pod(stage: Stage, name: str, namespace: str, *, secret: str | None = None) -> dict[str, Any]:
-    """A pod that waits to be told what to do; `secret` becomes its environment."""
+def pod(
+    stage: Stage, name: str, namespace: str, *, secret: str | None = None, players: str = "players"
+) -> dict[str, Any]:
+    """A pod that waits to be told what to do; `secret` becomes its environment, `players` names its scripts."""
     container = {
         "name": "client",
         "image": stage.images.model,
@@ -61,7 +64,7 @@ def pod(stage: Stage, name: str, namespace: str, *, secret: str | None = None) -
             "automountServiceAccountToken": False,
             "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
-            "volumes": [{"name": "players", "configMap": {"name": "players"}}],
+            "volumes": [{"name": "players", "configMap": {"name": players}}],
             "terminationGracePeriodSeconds": 1,
         },
     }

@@ -1,6 +1,7 @@
 """The story, scene by scene: a model that can only be reached through its guard, with a key, within limits."""
 
 import base64
+import json
 import re
 from collections.abc import Callable
 
@@ -65,12 +66,12 @@ def limit(scenes: Scenes) -> None:
 def scan(scenes: Scenes) -> None:
     scenes.title("Round the guard, straight to the pod: nothing")
     address = scenes.stage.kubectl("get", "pod", "-n", NAMESPACE, "-l", "bartizan.dev/endpoint=demo", "-o", _IP).strip()
-    scenes.say("Every TCP port of the pod's address, from a pod of another namespace: 2,000 at a time, 0.6 s each.")
+    scenes.say("Every TCP port of the pod's address, from a pod of another namespace.")
     stranger = scenes.run(f"kubectl exec -n {STRANGERS} stranger -- python3 scan.py {address}")
-    scenes.check("65535 ports tried, open: []" in stranger, "a stranger finds no open port")
+    scenes.check(_found(stranger) == [], "a stranger finds no open port")
     scenes.say("From a declared client of the same namespace: the guard's port and nothing else.")
     client = scenes.run(f"kubectl exec {NS} chat-ui -- python3 scan.py {address}")
-    scenes.check("65535 ports tried, open: [8080]" in client, "a declared client finds the guard, and not the model")
+    scenes.check(_found(client) == [8080], "a declared client finds the guard, and not the model")
 
 
 def attack(scenes: Scenes) -> None:
@@ -149,6 +150,12 @@ def _epoch(scenes: Scenes) -> int:
     items = scenes.stage.get("mdep", "-n", NAMESPACE)["items"]
     clients = items[0]["spec"]["access"]["clients"] if items else []
     return max([client["keyEpoch"] for client in clients if client["name"] == "chat-ui"], default=1)
+
+
+def _found(printed: str) -> list[int] | None:
+    """The ports that a whole scan found open."""
+    scanned = re.fullmatch(r"65535 ports tried, .*; open: (\[.*\])", printed.strip())
+    return list(json.loads(scanned[1])) if scanned else None
 
 
 def _events(scenes: Scenes) -> str:

@@ -1,15 +1,26 @@
 """Fixtures of the tests on a real node: one cluster, set up as the demo sets it up, and a namespace for each module."""
 
+import json
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from demo import stage as stages
 from demo import story
+from demo.stage import Images, Stage
+from tests.e2e import company
 from tests.e2e.ground import NAMESPACES, Ground, namespace_of
 from tests.e2e.theatre import Theatre, window
-from tests.localcluster.api import node
+from tests.localcluster.api import lacking, node
+from tests.localcluster.record import Level
 
 STORY = "test_story.py"
+ENDS = pytest.StashKey[ExitStack]()
+"""What the controller of workers ends when they have ended."""
+
+IMAGES = "BARTIZAN_E2E_IMAGES"
+"""From the controller to its workers: the stage is set, with these images."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -22,10 +33,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Around all else, so that no test's own deadline runs while it waits for its turn."""
+    with company.shared():
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where workers share the stage, their controller sets it: it is there before the first and after the last."""
+    config = session.config
+    is_controller = bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")
+    if is_controller and not config.option.collectonly and not lacking(Level.NODE):
+        os.environ[IMAGES] = json.dumps(vars(config.stash[ENDS].enter_context(_set()).images))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[ENDS].close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ENDS] = ExitStack()
+
+
+@contextmanager
+def _set() -> Iterator[Stage]:
+    """The demo's own cluster if it is up, and then it stays; else one that goes with the tests."""
+    with node(stages.CLUSTER) as cluster:
+        if IMAGES in os.environ:
+            yield Stage(cluster, Images(**json.loads(os.environ[IMAGES])), (stages.NAMESPACE, *NAMESPACES))
+            return
+        yield stages.set_up(cluster, *NAMESPACES)
+
+
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Theatre]:
-    """The demo's own cluster if it is up, and then it stays; else one that goes with the tests."""
-    with node(stages.CLUSTER) as cluster, window(stages.set_up(cluster, *NAMESPACES)) as theatre:
+    with _set() as ready, window(ready) as theatre:
         yield theatre
 
 

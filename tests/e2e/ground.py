@@ -13,6 +13,8 @@ from tests.e2e.theatre import Theatre
 
 HERE = Path(__file__).parent
 PLAYERS = HERE / "players"
+OWN_PLAYERS = "e2e-players"
+"""The ConfigMap of these scripts: the demo's own stands in the same namespaces."""
 
 
 def namespace_of(module: str) -> str:
@@ -84,10 +86,10 @@ class Ground:
     def _player(self, name: str, namespace: str, *, secret: str | None = None, **spec: Any) -> Player:
         player = Player(self.stage, namespace, name)
         kubectl = self.stage.cluster.kubectl
-        pod = cast.pod(self.stage, name, namespace, secret=secret)
+        pod = cast.pod(self.stage, name, namespace, secret=secret, players=OWN_PLAYERS)
         pod["spec"] |= spec
         kubectl("delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
-        kubectl("apply", "-f", "-", stdin=json.dumps(cast.scripts(namespace, PLAYERS)))
+        kubectl("apply", "-f", "-", stdin=json.dumps(cast.scripts(namespace, PLAYERS, name=OWN_PLAYERS)))
         kubectl("apply", "-f", "-", stdin=json.dumps(pod))
         kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
         return player

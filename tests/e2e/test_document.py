@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from demo.stage import SYSTEM, Stage
+from tests.e2e import company
 from tests.e2e.endpoint import Endpoint, is_ready, until
 from tests.e2e.ground import Ground
 from tests.e2e.player import Player
@@ -34,13 +35,14 @@ def app(ground: Ground, endpoint: Endpoint) -> Player:
 def operator_away(stage: Stage) -> Iterator[None]:
     """So that nobody puts back what an insider does."""
     operator = ("deployment/bartizan-operator", "-n", SYSTEM)
-    stage.kubectl("scale", *operator, "--replicas=0")
-    stage.kubectl("wait", "pods", "-n", SYSTEM, "--all", "--for=delete", "--timeout=60s")
-    try:
-        yield
-    finally:
-        stage.kubectl("scale", *operator, "--replicas=1")
-        stage.kubectl("rollout", "status", *operator, "--timeout=90s")
+    with company.alone():
+        stage.kubectl("scale", *operator, "--replicas=0")
+        stage.kubectl("wait", "pods", "-n", SYSTEM, "--all", "--for=delete", "--timeout=60s")
+        try:
+            yield
+        finally:
+            stage.kubectl("scale", *operator, "--replicas=1")
+            stage.kubectl("rollout", "status", *operator, "--timeout=90s")
 
 
 def write(endpoint: Endpoint, text: str) -> None:

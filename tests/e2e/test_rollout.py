@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from demo import stage as stages
 from demo.stage import SYSTEM
+from tests.e2e import company
 from tests.e2e.endpoint import Endpoint, until
 from tests.e2e.ground import Ground
 from tests.e2e.player import Player, Tally
@@ -102,7 +103,8 @@ def other_tag(stage: Theatre) -> Iterator[None]:
     repository = stage.images.bartizan.rpartition(":")[0]
     tag = (*images._CTR, "images", "tag", "--force", stage.images.bartizan, f"{repository}:{NEXT_TAG}")
     sandbox.run(lifecycle.existing(stage.cluster.name), *tag)
-    try:
-        yield
-    finally:
-        stages.install(stage)
+    with company.alone():
+        try:
+            yield
+        finally:
+            stages.install(stage)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.e2e import company
 from tests.e2e.endpoint import LOOPBACK, Endpoint, until
 from tests.e2e.ground import Ground
 from tests.e2e.player import Player
@@ -177,11 +178,12 @@ def policy(ground: Ground, name: str, **spec: Any) -> Iterator[None]:
 def lawless(ground: Ground) -> Iterator[None]:
     if not ground.stage.cluster.is_ours:
         pytest.skip("the network of a cluster that you brought is not ours to break")
-    ground.stage.cluster.stop("enforcer")
-    try:
-        yield
-    finally:
-        ground.stage.cluster.start("enforcer")
+    with company.alone():
+        ground.stage.cluster.stop("enforcer")
+        try:
+            yield
+        finally:
+            ground.stage.cluster.start("enforcer")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import http.client
 import itertools
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -17,7 +18,14 @@ parser.add_argument("--pause", type=float, default=0.02, help="seconds between o
 parser.add_argument("--prefix", default="load", help="begins each prompt; a number makes it unlike all others")
 arguments = parser.parse_args()
 
-HEADERS = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}", "Content-Type": "application/json"}
+host, _, port = arguments.address.rpartition(":")
+ADDRESS = f"{socket.gethostbyname(host)}:{port}"
+"""Asked for once: a Service's address stays, and how a loaded node's DNS fares is not what is being tried."""
+HEADERS = {
+    "Host": arguments.address,
+    "Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}",
+    "Content-Type": "application/json",
+}
 TIMEOUT_SECONDS = 20
 numbers = itertools.count()
 ended = threading.Event()
@@ -28,7 +36,7 @@ outcomes: Counter[str] = Counter()
 def ask(prompt: str, *, streamed: bool) -> str:
     """The outcome of one request in a word or two; what came whole is kept in `answered`."""
     body = {"model": "demo", "stream": streamed, "messages": [{"role": "user", "content": prompt}]}
-    connection = http.client.HTTPConnection(arguments.address, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(ADDRESS, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("POST", "/v1/chat/completions", body=json.dumps(body), headers=HEADERS)
         answer = connection.getresponse()
