@@ -143,7 +143,7 @@ def _without_pods(world: World, findings: Findings) -> Verdict | None:
 
 
 def _failing(world: World, findings: Findings) -> Verdict | None:
-    live = world.deployment or {}
+    live = findings.written("Deployment") or world.deployment or {}
     status = live.get("status", {})
     is_current = status.get("observedGeneration", 0) >= live.get("metadata", {}).get("generation", 1)
     wanted = live.get("spec", {}).get("replicas", 1)

@@ -42,6 +42,10 @@ class Findings:
         """Every name of the endpoint's that a stranger's object has, and whose that is."""
         return "; ".join(self.taken)
 
+    def written(self, kind: str) -> Manifest | None:
+        """The one object of this kind as this reconcile left it: what was observed before may say less than is wanted."""
+        return next((outcome.live for outcome in reversed(self.outcomes) if outcome.kind == kind), None)
+
     @contextmanager
     def tolerating_taken(self) -> Iterator[None]:
         """A name that a stranger has must not keep the other objects from being repaired."""

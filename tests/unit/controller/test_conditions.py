@@ -6,6 +6,7 @@ import pytest
 from tests.unit.controller import worlds
 
 from bartizan.controller import conditions
+from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.policy.model import Problem, Weakness
@@ -47,6 +48,12 @@ def test_all_well_is_ready() -> None:
 )
 def test_what_is_wrong_is_not_ready_and_says_so(fields: dict[str, Any], parts: dict[str, Any], reason: Reason) -> None:
     assert _ready(_findings(**fields), **parts) == (False, reason)
+
+
+def test_a_change_that_was_written_just_now_is_not_ready_by_what_was_seen_before_it() -> None:
+    grown = {"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": UP["status"]}
+    outcomes = [Outcome(Did.UPDATED, "Deployment", "llama", grown)]
+    assert _ready(_findings(outcomes=outcomes)) == (False, Reason.PODS_NOT_READY)
 
 
 def test_why_pods_do_not_start_is_told() -> None:
