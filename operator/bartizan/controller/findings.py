@@ -43,7 +43,7 @@ class Findings:
         return "; ".join(self.taken)
 
     def written(self, kind: str) -> Manifest | None:
-        """The one object of this kind as this reconcile left it: what was observed before may say less than is wanted."""
+        """The one object of this kind as this reconcile left it: what was seen before may say less than is wanted."""
         return next((outcome.live for outcome in reversed(self.outcomes) if outcome.kind == kind), None)
 
     @contextmanager
