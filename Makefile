@@ -73,11 +73,8 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 	@$(PYTEST) -n 2 --dist loadscope tests/cluster
 
 .PHONY: test-node
-NODE_TOOL_TESTS := tests/e2e/test_localcluster_node.py tests/e2e/enforcer
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
-	@# The node's own tests end nodes of their own: beside, not in the place of, one that is up. Then the product's.
-	@BARTIZAN_NODE_LOCK=$(CACHE)/tool-test-node.lock $(PYTEST) $(NODE_TOOL_TESTS)
-	@$(PYTEST) tests/e2e $(NODE_TOOL_TESTS:%=--ignore=%)
+	@$(PYTEST) -n 3 --dist loadscope tests/e2e
 
 .PHONY: bench bench-cluster bench-node
 bench: bench-cluster bench-node ## Print every figure that the docs name

@@ -11,12 +11,18 @@ from typing import IO
 
 from tests.localcluster import places
 
+FOLDER = places.clusters()
+"""Read once: some tests keep their own clusters elsewhere for a while."""
+
+HOST = FOLDER / ".e2e-host.lock"
+"""Held by who changes what the host shows of networks and mounts, or looks whether somebody has."""
+
 _held: list[IO[str]] = []
 """The room, while this worker's test is in it."""
 
 
 def _open(name: str) -> IO[str]:
-    path = places.clusters() / f".e2e-{name}.lock"
+    path = FOLDER / f".e2e-{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("a")
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from tests.e2e import company
 from tests.localcluster import (
     api,
     controlgroups,
     lifecycle,
+    locks,
     mounts,
     network,
     places,
@@ -45,6 +47,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("BARTIZAN_STATE", str(directory))
+        environment.setenv("BARTIZAN_NODE_LOCK", str(directory / ".node.lock"))  # beside the stage's node
         environment.delenv("USE_EXISTING_CLUSTER", raising=False)
         environment.setenv("BARTIZAN_NODE_WAIT_SECONDS", "600")
         yield directory
@@ -110,11 +113,12 @@ def test_up_mends_a_link_that_was_deleted(cluster: Cluster) -> None:
 
 def test_the_host_shows_nothing_but_one_link(state: Path) -> None:
     lifecycle.down(NAME)
-    before = Host.seen()
-    lifecycle.up(NAME, Level.NODE)
-    during = Host.seen()
-    lifecycle.down(NAME)
-    assert Host.seen() == before
+    with locks.exclusive(company.HOST, waiting_for="another test changes what the host shows"):
+        before = Host.seen()
+        lifecycle.up(NAME, Level.NODE)
+        during = Host.seen()
+        lifecycle.down(NAME)
+        assert Host.seen() == before
     assert during.links - before.links == {network.link_name(NAME)}
     assert during.others == before.others
 
@@ -195,7 +199,7 @@ def shown(*command: str) -> str:
 
 
 def left_in(state: Path) -> list[object]:
-    files = [file.name for file in state.iterdir() if file.name != ".allocation.lock"]
+    files = [file.name for file in state.iterdir() if file.name not in (".allocation.lock", ".node.lock")]
     links = [network.link_name(NAME)] if network.exists(network.link_name(NAME)) else []
     groups = controlgroups.found(sandbox.group(NAME))
     return [*processes.marked(state), *files, *links, *groups, *mounts.below(state)]

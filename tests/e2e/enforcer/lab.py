@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e import company
+from tests.localcluster import locks
+
 GATEWAY = "10.77.0.1"
 SERVICE = ("10.96.0.77", 80)
 ADDRESSES = {
@@ -131,10 +134,11 @@ def listener(address: str, protocol: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def running() -> Iterator[Lab]:
     lab = Lab()
-    try:
-        bring_up()
-        lab.listen()
-        yield lab
-    finally:
-        lab.close()
-        take_down()
+    with locks.exclusive(company.HOST, waiting_for="another test looks at what the host shows"):
+        try:
+            bring_up()
+            lab.listen()
+            yield lab
+        finally:
+            lab.close()
+            take_down()
