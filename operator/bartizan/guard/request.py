@@ -62,11 +62,11 @@ class Request:
 
     __slots__ = (
         "_asked",
+        "_body",
         "_budget",
         "_client",
         "_failure",
         "_is_complete",
-        "_pieces",
         "_size",
         "_waiter",
         "head",
@@ -79,7 +79,7 @@ class Request:
         self._budget = budget
         self._client = ""
         self._asked = asked
-        self._pieces: list[bytes] = []
+        self._body = bytearray()  # pieces kept one by one would take many times the bytes that the budget counts
         self._size = 0
         self._is_complete = False
         self._failure: Refusal | None = None
@@ -103,8 +103,8 @@ class Request:
             await self._waiter
         if self._failure is not None:
             raise self._failure
-        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
+        whole = bytes(self._body)
+        self._body.clear()
         return whole
 
     def add(self, piece: bytes) -> None:
@@ -119,7 +119,7 @@ class Request:
             self.fail(refusal)
             return
         self._size += len(piece)
-        self._pieces.append(piece)
+        self._body += piece
 
     def complete(self) -> None:
         self._is_complete = True
@@ -135,7 +135,7 @@ class Request:
         """Let go of the body and give its bytes back to the budget: it was sent or refused. Safe to call again."""
         self._budget.give_back(self._size, self._client)
         self._size = 0
-        self._pieces.clear()
+        self._body.clear()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -1,6 +1,7 @@
 """Runs a guard and a model for tests: real processes, real sockets, ports that the system picks."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -178,6 +180,23 @@ class Guard:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(DEADLINE_SECONDS)
+
+
+def queues(guard: Guard, sock: socket.socket) -> tuple[int, int]:
+    """Bytes that the kernel holds at the guard's end of this connection: not taken by the caller, not read yet."""
+    ends = (f":{guard.port:04X}", f":{sock.getsockname()[1]:04X}")
+    for line in Path(f"/proc/{guard.process.pid}/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, _, held, *_ = line.split()
+        if here.endswith(ends[0]) and there.endswith(ends[1]):
+            untaken, _, unread = held.partition(":")
+            return int(untaken, 16), int(unread, 16)
+    return 0, 0
+
+
+def is_all_read(guard: Guard, sock: socket.socket) -> bool:
+    """Whether the guard has taken everything that was sent on this connection."""
+    on_the_way = int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return on_the_way == 0 and queues(guard, sock)[1] == 0
 
 
 def send(port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
