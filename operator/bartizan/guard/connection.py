@@ -84,7 +84,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_answering = False
         self._is_paused = False
         self._dropped_bytes = 0
-        self.source: Source | None = None
+        self._source: Source | None = None
         self.lost_because = Reason.CLIENT_GONE
         self.deadline = NEVER
 
@@ -109,6 +109,9 @@ class ClientConnection(asyncio.Protocol):
         if self._state in (State.ANSWERING, State.LINGERING, State.CLOSING):
             self._drop(len(data))
             return
+        if self._is_paused:  # it asks again and has not read what it asked before: answers would pile up
+            self.abort(Reason.CLIENT_TOO_SLOW)
+            return
         if self._state is State.IDLE:
             self._enter(State.HEAD)
         try:
@@ -122,14 +125,14 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_paused = True
         self.deadline = self._loop.time() + self._around.bounds.reader_seconds
-        if self.source is not None:
-            self.source.pause()
+        if self._source is not None:
+            self._source.pause()
 
     def resume_writing(self) -> None:
         self._is_paused = False
         self._enter(self._state)
-        if self.source is not None:
-            self.source.resume()
+        if self._source is not None:
+            self._source.resume()
 
     # From one state to the next
 
@@ -184,10 +187,12 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """A deadline has passed: a request that is not whole is told so, everything else ends."""
-        if self._state is State.BODY or (self._state is State.HEAD and self._incoming.has_begun):
+        if self._is_paused:
+            self.abort(Reason.CLIENT_TOO_SLOW)
+        elif self._state is State.BODY or (self._state is State.HEAD and self._incoming.has_begun):
             self._refuse_wire(Refusal(Reason.REQUEST_TIMEOUT, "The request did not arrive in time; send it again."))
-        elif self._state in (State.IDLE, State.HEAD) and not self._is_paused:
-            self._transport.close()
+        elif self._state in (State.IDLE, State.HEAD):
+            self.close()
         else:
             self.abort(Reason.CLIENT_TOO_SLOW)
 
@@ -196,6 +201,8 @@ class ClientConnection(asyncio.Protocol):
         return self._state is State.IDLE or (self._state is State.HEAD and not self._incoming.has_begun)
 
     def close(self) -> None:
+        """End it as soon as the caller has read what was written, or has not in time."""
+        self._enter(State.CLOSING)
         self._transport.close()
 
     def abort(self, reason: Reason) -> None:
@@ -210,6 +217,12 @@ class ClientConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def take_from(self, source: Source) -> None:
+        """From now on `source` is told when to hold back, at once where the caller has left too much unread already."""
+        self._source = source
+        if self._is_paused:
+            source.pause()
+
     def will_close(self) -> bool:
         incoming = self._incoming
         return not (incoming.keeps_alive and incoming.is_whole) or incoming.has_excess or self._listener.is_draining
@@ -217,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
     def finish(self) -> None:
         """The answer is out: make room for the next request, or close in a way that lets the caller read it."""
         must_close = self.will_close()
-        self.source = None
+        self._source = None
         self._is_answering = False
         if self._incoming.request is not None:
             self._incoming.request.release()
@@ -225,8 +238,7 @@ class ClientConnection(asyncio.Protocol):
             self._incoming.renew()
             self._enter(State.IDLE)
         elif self._incoming.is_whole and not self._incoming.has_excess:
-            self._enter(State.CLOSING)
-            self._transport.close()
+            self.close()
         else:
             self._linger()
 
@@ -237,9 +249,8 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write_eof()
 
     def cut(self) -> None:
-        self.source = None
-        self._enter(State.CLOSING)
-        self._transport.close()
+        self._source = None
+        self.close()
 
 
 def _overloaded() -> Refusal:

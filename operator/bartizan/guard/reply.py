@@ -21,10 +21,11 @@ class Source(Protocol):
 class Wire(Protocol):
     """The connection under a reply."""
 
-    source: Source | None
     lost_because: Reason
 
     def write(self, data: bytes) -> None: ...
+
+    def take_from(self, source: Source) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -97,7 +98,7 @@ class Reply:
         return self._wire.lost_because
 
     def take_from(self, source: Source) -> None:
-        self._wire.source = source
+        self._wire.take_from(source)
 
     def _finish(self) -> None:
         self._is_over = True

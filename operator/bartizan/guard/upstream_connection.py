@@ -77,11 +77,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._keeps_alive = False
         self._is_reusable = False
         self._silent_bytes = 0
-        receiver.begin(self)
+        self.deadline = self._loop.time() + self._answer_seconds
+        receiver.begin(self)  # after the deadline, which a caller that does not read suspends
         self._transport.write(request)
         if not self._is_writing:
             receiver.sent()
-        self.deadline = self._loop.time() + self._answer_seconds
         return self._done
 
     def is_fit(self, now: float, most_idle_seconds: float) -> bool:

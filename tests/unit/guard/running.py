@@ -24,6 +24,8 @@ from bartizan.policy.model import Identity
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20.0
+ESTABLISHED, CLOSE_WAIT = "01", "08"
+"""States of a connection in /proc/net/tcp that its owner has not closed."""
 ROOT_KEY = keys.Hidden(b"test root of exactly 32 bytes...")
 SIGNING_KEY = keys.signing_key(ROOT_KEY)
 IDENTITY = Identity(namespace="ml", name="llama", uid="uid-1", namespace_uid="namespace-uid-1")
@@ -182,21 +184,21 @@ class Guard:
         return self.process.wait(DEADLINE_SECONDS)
 
 
-def queues(guard: Guard, sock: socket.socket) -> tuple[int, int]:
-    """Bytes that the kernel holds at the guard's end of this connection: not taken by the caller, not read yet."""
+def queues(guard: Guard, sock: socket.socket) -> tuple[int, int] | None:
+    """Bytes that the kernel holds at the guard's end: not taken by the caller, not read yet; None when it is closed."""
     ends = (f":{guard.port:04X}", f":{sock.getsockname()[1]:04X}")
     for line in Path(f"/proc/{guard.process.pid}/net/tcp").read_text().splitlines()[1:]:
-        _, here, there, _, held, *_ = line.split()
-        if here.endswith(ends[0]) and there.endswith(ends[1]):
+        _, here, there, state, held, *_ = line.split()
+        if here.endswith(ends[0]) and there.endswith(ends[1]) and state in (ESTABLISHED, CLOSE_WAIT):
             untaken, _, unread = held.partition(":")
             return int(untaken, 16), int(unread, 16)
-    return 0, 0
+    return None
 
 
 def is_all_read(guard: Guard, sock: socket.socket) -> bool:
     """Whether the guard has taken everything that was sent on this connection."""
     on_the_way = int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    return on_the_way == 0 and queues(guard, sock)[1] == 0
+    return on_the_way == 0 and (queues(guard, sock) or (0, 0))[1] == 0
 
 
 def send(port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:

@@ -33,13 +33,14 @@ class Wire:
     """Keeps what would go to the caller."""
 
     def __init__(self) -> None:
-        self.source: Source | None = None
         self.lost_because = Reason.CLIENT_GONE
         self.written = b""
         self.is_cut = False
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def take_from(self, source: Source) -> None: ...
 
     def finish(self) -> None: ...
 

@@ -1,0 +1,144 @@
+"""A caller that does not read: whatever it asks, it holds neither memory nor a slot nor its connection for long."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+from tests.unit.guard import running
+from tests.unit.guard.running import Guard, Model, chat, eventually, queues, request_bytes
+
+from bartizan.guard import settings
+from bartizan.guard.connection import ClientConnection, Surroundings
+from bartizan.guard.deadlines import Deadlines
+from bartizan.guard.reply import Reply
+from bartizan.guard.request import Budget, Request
+from bartizan.policy.reasons import Reason
+
+ALIVE = b"Connection: keep-alive"
+ANSWER_BYTES = 30_000
+"""Less than what a connection keeps before it pauses, so that several answers end in its buffer."""
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Guard]:
+    flags = ["--header-seconds", "1", "--body-seconds", "1", "--idle-seconds", "1", "--reader-seconds", "2"]
+    with running.guard(tmp_path_factory.mktemp("hasty"), model.upstream, *flags) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _deaf(guard: Guard) -> Iterator[socket.socket]:
+    """A caller with little room for answers, none of which it takes."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(running.DEADLINE_SECONDS)
+        sock.connect(("127.0.0.1", guard.port))
+        yield sock
+
+
+def _ask_unread(guard: Guard, sock: socket.socket, size: int = ANSWER_BYTES) -> bool:
+    """Ask for one more answer of some `size`; whether it came to its end, and was not cut."""
+    before = _ended(guard)
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(request_bytes(json.dumps(chat("x" * size)).encode(), ALIVE))
+    eventually(lambda: _ended(guard) > before or queues(guard, sock) is None, "answered or cut")
+    return _ended(guard) > before
+
+
+def _ended(guard: Guard) -> int:
+    return (guard.folder / "audit").read_bytes().count(b'"audit":"outcome"')
+
+
+def _fill(guard: Guard, sock: socket.socket) -> None:
+    """Ask until the kernel takes no more of the answers, so that a part of the last one waits in the guard itself."""
+    held, grown = 0, ANSWER_BYTES
+    while grown > ANSWER_BYTES // 2:
+        assert _ask_unread(guard, sock)
+        now = (queues(guard, sock) or (0, 0))[0]
+        held, grown = now, now - held
+
+
+def _fill_until_paused(guard: Guard, sock: socket.socket) -> None:
+    _fill(guard, sock)
+    assert _ask_unread(guard, sock, 2 * ANSWER_BYTES)
+
+
+AGAIN = {
+    "a request": request_bytes(b"", ALIVE, method=b"GET", path=b"/v1/models"),
+    "a part of a head": b"GET /par",
+    "a head without its body": request_bytes(b"", b"Content-Length: 9", ALIVE),
+}
+
+
+@pytest.mark.parametrize("more", AGAIN.values(), ids=AGAIN)
+def test_one_that_asks_again_without_reading_is_cut(guard: Guard, more: bytes) -> None:
+    with _deaf(guard) as sock:
+        _fill_until_paused(guard, sock)
+        before = _ended(guard)
+        sock.sendall(more)
+        eventually(lambda: queues(guard, sock) is None, "cut", 5)
+        assert _ended(guard) == before
+
+
+@pytest.mark.parametrize("more", [b"", *AGAIN.values()], ids=["nothing", *AGAIN])
+def test_one_that_left_a_little_unread_ends_at_its_deadlines(hasty: Guard, more: bytes) -> None:
+    with _deaf(hasty) as sock:
+        _fill(hasty, sock)
+        sock.sendall(more)
+        eventually(lambda: queues(hasty, sock) is None, "cut", 8)
+
+
+class Everyone:
+    """A listener with room."""
+
+    is_draining = False
+
+    def joined(self, connection: ClientConnection) -> bool:
+        self.connection = connection
+        return True
+
+    def left(self, connection: ClientConnection) -> None: ...
+
+
+class Tap:
+    """A source that says whether it holds back."""
+
+    is_paused = False
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+
+def test_a_source_that_comes_to_a_paused_connection_is_told_at_once() -> None:
+    tap = Tap()
+
+    async def answer(_: Request, reply: Reply) -> None:
+        reply.start(200, [], length=None)
+        reply.piece(b"x" * (64 << 20))
+        reply.flush()
+        reply.take_from(tap)
+        was_told.set()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        bounds = settings.parse(running.arguments(running.ROOT, "tcp:127.0.0.1:1")).bounds
+        around = Surroundings(answer, Deadlines(), bounds, Budget(1 << 20, each=1 << 20), new_id=lambda: "req_1")
+        listener = Everyone()
+        server = await loop.create_server(lambda: ClientConnection(listener, around, around.seconds()), "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as sock:
+            sock.sendall(request_bytes(b"", method=b"GET"))
+            async with asyncio.timeout(running.DEADLINE_SECONDS):
+                await was_told.wait()
+            listener.connection.abort(Reason.DRAINING)
+        server.close()
+        await server.wait_closed()
+
+    was_told = asyncio.Event()
+    asyncio.run(run())
+    assert tap.is_paused
