@@ -122,6 +122,12 @@ class ClientConnection(asyncio.Protocol):
         if self._incoming.request is not None:
             self._go_on(self._incoming.request)
 
+    def eof_received(self) -> None:
+        """Gone, though the transport stays until the caller has read what was written: nothing may wait for that."""
+        if self._task is not None and self._is_answering:
+            self._task.cancel()
+        self._enter(State.CLOSING)
+
     def pause_writing(self) -> None:
         self._is_paused = True
         self.deadline = self._loop.time() + self._around.bounds.reader_seconds

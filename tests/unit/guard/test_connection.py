@@ -20,6 +20,7 @@ from bartizan.policy.reasons import Reason
 ALIVE = b"Connection: keep-alive"
 ANSWER_BYTES = 30_000
 """Less than what a connection keeps before it pauses, so that several answers end in its buffer."""
+STREAM = request_bytes(json.dumps(chat("/count 400000", stream=True)).encode(), ALIVE)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,11 @@ def _fill_until_paused(guard: Guard, sock: socket.socket) -> None:
     assert _ask_unread(guard, sock, 2 * ANSWER_BYTES)
 
 
+def _is_stuck(guard: Guard, sock: socket.socket) -> bool:
+    looks = [queues(guard, sock) for _ in range(20) if guard.get("statusPort", "/livez")]
+    return looks[0] is not None and looks[0][0] > 0 and len(set(looks)) == 1
+
+
 AGAIN = {
     "a request": request_bytes(b"", ALIVE, method=b"GET", path=b"/v1/models"),
     "a part of a head": b"GET /par",
@@ -88,6 +94,24 @@ def test_one_that_left_a_little_unread_ends_at_its_deadlines(hasty: Guard, more:
     with _deaf(hasty) as sock:
         _fill(hasty, sock)
         sock.sendall(more)
+        eventually(lambda: queues(hasty, sock) is None, "cut", 8)
+
+
+def test_one_that_only_closes_its_half_gives_back_slot_and_model_at_once(guard: Guard, model: Model) -> None:
+    with _deaf(guard) as sock:
+        sock.sendall(STREAM)
+        eventually(lambda: _is_stuck(guard, sock), "the answer waits")
+        number = model.received()[-1]["number"]
+        sock.shutdown(socket.SHUT_WR)
+        eventually(lambda: {"number": number, "event": "client gone"} in model.events(), "cancelled at the model", 3)
+        eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "the slot is free", 3)
+        assert guard.audit()[-1]["reason"] == "ClientGone"
+
+
+def test_one_that_closed_its_half_and_reads_nothing_ends_at_its_deadline(hasty: Guard) -> None:
+    with _deaf(hasty) as sock:
+        _fill(hasty, sock)
+        sock.shutdown(socket.SHUT_WR)
         eventually(lambda: queues(hasty, sock) is None, "cut", 8)
 
 
