@@ -65,6 +65,8 @@ class Pipeline:
         """Every stage in its order; whoever comes to the end was let through everything."""
         route = self._judge_front(visit, request)
         enforcement = self._identify(visit)
+        if not request.is_complete:  # a client over its rate hears so before its body is read
+            self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
         request.belongs_to(visit.client)
         raw = await request.body()
         if self._gate.documents.current is not enforcement:

@@ -136,6 +136,15 @@ def test_a_client_over_its_rate_hears_when_to_come_back(tmp_path: Path, model: M
         assert guard.ask(chat()).status == 429, "a new document refills nothing"
 
 
+def test_a_client_over_its_rate_hears_so_before_its_body_is_read(tmp_path: Path, model: Model) -> None:
+    head = request_bytes(b"", b"Content-Length: 100")
+    with running.guard(tmp_path, model.upstream, given=document(requests=(RequestWindow(2, 60),))) as guard:
+        with guard.connect() as waiting:
+            waiting.sendall(head)
+            assert [guard.ask(chat()).status for _ in range(2)] == [200] * 2, "an unfinished request is not charged"
+        assert guard.raw(head).startswith(b"HTTP/1.1 429 ")
+
+
 def test_slots_are_held_while_under_way_and_come_back(tmp_path: Path, model: Model) -> None:
     with running.guard(tmp_path, model.upstream, given=document(concurrent=3, concurrent_per_client=2)) as guard:
         before = len(model.received())

@@ -49,6 +49,8 @@ def test_each_client_has_a_rate_of_its_own() -> None:
     with pytest.raises(Refusal) as refused:
         rates.take("a", paces, 0)
     assert (refused.value.reason, refused.value.retry_after_seconds) == (Reason.RATE_LIMITED, 30)
+    for _ in range(3):
+        rates.judge("b", paces, 0)
     rates.take("b", paces, 0)
     rates.take("a", paces, 30 * limits.NANOSECONDS)
 
