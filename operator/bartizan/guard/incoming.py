@@ -14,6 +14,9 @@ from bartizan.policy.reasons import Reason
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_COUNT = 64
 """Real clients send some 20 lines and 1 KB."""
+MAX_FRAMING_BYTES = 64 * 1024
+"""What head and chunk sizes may take beyond the body's own bytes once more: clients send chunks of a kilobyte and more,
+while chunks of a byte cost six times what the body's bound says, and a call of the parser's for each."""
 
 
 class Incoming:
@@ -33,6 +36,7 @@ class Incoming:
         self._target = b""
         self._fed_bytes = 0
         self._silent_bytes = 0
+        self._body_bytes = 0
 
     @property
     def is_whole(self) -> bool:
@@ -54,6 +58,8 @@ class Incoming:
         is_endless = self._silent_bytes > MAX_HEADER_BYTES
         if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes() > MAX_HEADER_BYTES:
             raise Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large.")
+        if self._fed_bytes > 2 * self._body_bytes + MAX_FRAMING_BYTES:
+            raise Refusal(Reason.REQUEST_MALFORMED, "The body's chunks are too small; send larger ones.")
 
     def refused(self, refusal: Refusal) -> Request:
         """A request in place of the one that came, with whatever is known of it, to be answered with the refusal."""
@@ -92,6 +98,7 @@ class Incoming:
 
     def on_body(self, piece: bytes) -> None:
         self._silent_bytes = 0
+        self._body_bytes += len(piece)
         if self.request is not None and not self.has_excess:
             self.request.add(piece)
 

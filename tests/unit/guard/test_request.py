@@ -39,3 +39,12 @@ def test_unfinished_bodies_in_small_chunks_leave_the_guard_within_its_memory(gua
                 sock.sendall(chunks)
             eventually(lambda: running.is_all_read(guard, sock), "all was read")  # noqa: B023
         assert guard.rss_mib() < before + 16
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(1, False), (2, False), (16, True)])
+def test_a_body_of_mere_framing_is_not_read_on(guard: Guard, size: int, is_read: bool) -> None:
+    """Beyond what a small body may take: the rest of the chunks is worth nothing and costs the parser's work."""
+    text = b'"' + b"x" * 128_000 + b'"'
+    chunks = b"".join(b"%x\r\n%b\r\n" % (size, text[at : at + size]) for at in range(0, len(text) - size, size))
+    answer = guard.raw(request_bytes(chunks + b"0\r\n\r\n", b"Transfer-Encoding: chunked"))
+    assert (b"chunks are too small" in answer, b"json_invalid" in answer) == (not is_read, is_read)
