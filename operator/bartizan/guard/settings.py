@@ -136,7 +136,7 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
 )
 """Seconds and sizes; the defaults are what a guard runs with, the flags serve tests and odd networks.
 
-A body's JSON takes up to some twenty times its bytes while it is looked at, one body at a time; that bounds the body.
+A body's JSON takes several times its bytes while it is looked at, one body at a time; that bounds the body.
 """
 
 

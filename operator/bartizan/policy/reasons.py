@@ -91,7 +91,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CONTENT_ENCODING_UNSUPPORTED: "Compressed bodies are refused, so that what is inspected is what was sent.",
     Reason.CREDENTIAL_MISSING: "No API key came with the request.",
     Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice.",
-    Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and size.",
+    Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and values.",
     Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",

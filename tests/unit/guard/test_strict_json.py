@@ -2,6 +2,7 @@
 
 import json
 import math
+import timeit
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bartizan.guard import strict_json
-from bartizan.guard.strict_json import MAX_DEPTH, JsonError
+from bartizan.guard.strict_json import MAX_DEPTH, MAX_VALUES, JsonError
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -68,6 +69,48 @@ def test_depth_is_bounded(bracket: str, depth: int) -> None:
         return
     with pytest.raises(JsonError):
         strict_json.parse(text.encode())
+
+
+MANY = {
+    "numbers": b"[" + b"1," * 1_000_000 + b"1]",
+    "fractions": b"[" + b"1.5," * 500_000 + b"1]",
+    "strings": b"[" + b'"",' * 600_000 + b"1]",
+    "keys": b"{" + b",".join(b'"%x":1' % number for number in range(200_000)) + b"}",
+    "objects": b"[" + b'{"a":{"b":"c"}},' * 100_000 + b"1]",
+    "lists": b"[" + b"[]," * 600_000 + b"1]",
+    "quotes that never end": b"[" + b'1,"' * 60_000 + b'\\"' * 500_000,
+    "backslashes": b"[" + b'"\\\\",' * 300_000 + b"1]",
+}
+
+
+@pytest.mark.parametrize("body", MANY.values(), ids=MANY)
+def test_values_are_bounded_before_they_are_read(body: bytes) -> None:
+    def refuse() -> None:
+        with pytest.raises(JsonError, match=f"more than {MAX_VALUES} values|not valid JSON"):
+            strict_json.parse(body)
+
+    assert min(timeit.repeat(refuse, number=1, repeat=5)) < 0.05
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + b"1," * (MAX_VALUES - 2) + b"1]", b"[" + b'{"a":1},' * (MAX_VALUES // 2 - 1) + b"1]"]
+)
+def test_as_many_values_as_are_allowed_hold_up_nobody_for_long(body: bytes) -> None:
+    assert strict_json.parse(body)
+    assert min(timeit.repeat(lambda: strict_json.serialise(strict_json.parse(body)), number=1, repeat=5)) < 0.1
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n" * 300_000, '[{"a": 1}, {}], ' * 60_000, "\\" * 400_001 + ',"' * 200_000])
+def test_what_stands_in_strings_counts_for_one_value(text: str) -> None:
+    body = json.dumps({"role": "user", "content": text, "name": "x"}).encode()
+    assert strict_json.parse(body)["content"] == text
+
+
+@given(VALUES)
+def test_values_are_counted_as_they_are(value: Any) -> None:
+    """Beside text that looks like structure and makes them look twice."""
+    filler = ',"[{\\' * MAX_VALUES
+    assert strict_json.parse(json.dumps([value, filler]).encode()) == [value, filler]
 
 
 @pytest.mark.parametrize("number", ["1" * 21, "-" + "1" * 21, "1e309", "-1e309", "NaN", "Infinity", "0." + "1" * 60])
