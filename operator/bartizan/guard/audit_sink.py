@@ -1,6 +1,7 @@
 """Writes audit lines to a file descriptor without ever waiting for its reader."""
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 
@@ -18,6 +19,7 @@ class DescriptorSink:
         self._descriptor = descriptor
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
+        self._settled = asyncio.Event()
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
         self._flush()
@@ -26,6 +28,16 @@ class DescriptorSink:
         if must_not_wait or self._kept_bytes + len(line) > MAX_KEPT_BYTES:
             raise SinkError("the reader of the audit stalls")
         self._keep(line)
+
+    async def settle(self, seconds: float) -> int:
+        """Wait until no line is kept, at most for `seconds`; the number of lines that nobody took."""
+        with contextlib.suppress(SinkError, TimeoutError):
+            self._flush()
+            async with asyncio.timeout(max(0.0, seconds)):
+                while self._kept:
+                    self._settled.clear()
+                    await self._settled.wait()
+        return len(self._kept)
 
     def _write_now(self, line: bytes) -> bool:
         """True when the line is written or, after a part of it was, safely kept."""
@@ -67,3 +79,4 @@ class DescriptorSink:
             self._kept.popleft()
             if not self._kept:
                 asyncio.get_running_loop().remove_writer(self._descriptor)
+                self._settled.set()

@@ -83,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._is_answering = False
         self._is_paused = False
+        self._is_lost = False
         self._dropped_bytes = 0
         self._source: Source | None = None
         self.lost_because = Reason.CLIENT_GONE
@@ -99,11 +100,13 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._around.deadlines.forget(self)
-        self._listener.left(self)
         if self._incoming.request is not None:
             self._incoming.request.release()
         if self._task is not None and self._is_answering:
             self._task.cancel()
+        self._is_lost = True
+        if self._task is None or self._task.done():
+            self._listener.left(self)
 
     def data_received(self, data: bytes) -> None:
         if self._state in (State.ANSWERING, State.LINGERING, State.CLOSING):
@@ -171,7 +174,9 @@ class ClientConnection(asyncio.Protocol):
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and task.exception() is not None:
+        if self._is_lost:
+            self._listener.left(self)  # only now: whoever waits for the last to leave has its outcome in the audit
+        elif not task.cancelled() and task.exception() is not None:
             self._transport.abort()
 
     def _make(self, head: Head) -> Request:

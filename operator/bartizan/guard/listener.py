@@ -11,6 +11,9 @@ BACKLOG = 1024
 SETTLE_SECONDS = 0.05
 """How often a draining listener looks whether everyone has left."""
 
+CUT_SECONDS = 1.0
+"""How long requests that were cut may take to say so in the audit."""
+
 
 def bind(address: str, port: int) -> socket.socket:
     """A listening socket; without an address on IPv4 and, where the node has it, on IPv6."""
@@ -59,9 +62,14 @@ class Listener:
         deadline = loop.time() + seconds
         for connection in [connection for connection in self._connections if connection.is_idle]:
             connection.close()
-        while self._connections and loop.time() < deadline:  # noqa: ASYNC110 -- a deadline, looked at now and then
-            await asyncio.sleep(SETTLE_SECONDS)
+        await self._empty(deadline)
         left = list(self._connections)
         for connection in left:
             connection.abort(Reason.DRAINING)
+        await self._empty(loop.time() + CUT_SECONDS)
         return len(left)
+
+    async def _empty(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        while self._connections and loop.time() < deadline:  # noqa: ASYNC110 -- a deadline, looked at now and then
+            await asyncio.sleep(SETTLE_SECONDS)

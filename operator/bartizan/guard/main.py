@@ -46,6 +46,7 @@ class Parts:
     listener: Listener
     deadlines: Deadlines
     status: Status
+    sink: DescriptorSink
 
 
 def build(chosen: Settings) -> Parts:
@@ -62,10 +63,11 @@ def build(chosen: Settings) -> Parts:
     def is_draining() -> bool:
         return listener.is_draining
 
+    sink = DescriptorSink(sys.stdout.fileno())
     gate = Gate(
         documents=documents,
         upstream=upstream,
-        audit=Audit(DescriptorSink(sys.stdout.fileno()), chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
+        audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
         metrics=metrics,
         rates=Rates(),
         slots=Slots(),
@@ -73,7 +75,7 @@ def build(chosen: Settings) -> Parts:
         clock=time.monotonic,
         is_draining=is_draining,
     )
-    return Parts(gate, listener, deadlines, Status(documents, upstream, endpoint, is_draining))
+    return Parts(gate, listener, deadlines, Status(documents, upstream, endpoint, is_draining), sink)
 
 
 async def _serve(chosen: Settings) -> int:
@@ -89,11 +91,22 @@ async def _serve(chosen: Settings) -> int:
     ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
     log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
     await ended.wait()
+    untaken = await _end(parts, chosen.drain_seconds)
+    return 1 if untaken or any(task.done() for task in background) else 0
+
+
+async def _end(parts: Parts, seconds: float) -> int:
+    """Let requests under way finish, then the audit; the number of its lines that nobody took."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     log.info("guard draining", requests=parts.gate.slots.taken)
-    cut = await parts.listener.drain(chosen.drain_seconds)
+    cut = await parts.listener.drain(seconds)
     parts.gate.upstream.close()
+    untaken = await parts.sink.settle(deadline - loop.time())
+    if untaken:
+        log.warning("audit lines lost at the end", lines=untaken)
     log.info("guard ended", cut=cut)
-    return 1 if any(task.done() for task in background) else 0
+    return untaken
 
 
 def _watch(work: Coroutine[Any, Any, None], ended: asyncio.Event) -> asyncio.Task[None]:

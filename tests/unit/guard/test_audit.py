@@ -1,11 +1,13 @@
 """The audit chain: complete, in order, of one piece, and without it nothing is let through."""
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,17 +117,26 @@ def test_lines_are_whole_and_in_order_under_load(tmp_path: Path, model: Model) -
         assert sorted(decided) == sorted(line["request"] for line in lines if line["audit"] == "outcome")
 
 
-def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, model: Model) -> None:
-    (tmp_path / "document").write_text(documents.encode(running.DOCUMENT, running.SIGNING_KEY))
+@contextlib.contextmanager
+def _piped(folder: Path, upstream: str, *flags: str) -> Iterator[tuple[Guard, int]]:
+    """A guard whose audit goes to a pipe, and the pipe's end to read from."""
+    (folder / "document").write_text(documents.encode(running.DOCUMENT, running.SIGNING_KEY))
     reading, writing = os.pipe()
-    with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, "-m", "bartizan.guard.main", *arguments(tmp_path, model.upstream)]
+    with (folder / "log").open("wb") as log:
+        command = [sys.executable, "-m", "bartizan.guard.main", *arguments(folder, upstream), *flags]
         environment = {**os.environ, "PYTHONPATH": str(running.ROOT / "operator")}
         process = subprocess.Popen(command, env=environment, stdout=writing, stderr=log)
     os.close(writing)
     try:
-        ports = eventually(lambda: running.ports_of(tmp_path, process), "the guard has started")
-        guard = Guard(tmp_path, process, ports)
+        yield Guard(folder, process, eventually(lambda: running.ports_of(folder, process), "started")), reading
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+
+
+def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, model: Model) -> None:
+    with _piped(tmp_path, model.upstream) as (guard, reading):
         reached = len(model.received())
         statuses = [guard.ask(chat()).status for _ in range(200)]
         assert set(statuses) == {200, 503}
@@ -137,13 +148,44 @@ def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, mod
         lines = [json.loads(line) for line in (read + _read_until_quiet(reading)).splitlines()]
         assert [line["number"] for line in lines] == list(range(len(lines)))
         assert sum(line["lost"] for line in lines) >= statuses.count(503)
-        os.close(reading)
-        reading = os.open(os.devnull, os.O_RDONLY)
+        with Path(os.devnull).open() as nobody:
+            os.dup2(nobody.fileno(), reading)
         assert guard.ask(chat()).status == 503, "nor does one whose reader has gone"
-    finally:
-        process.kill()
-        process.wait()
-        os.close(reading)
+
+
+def _keep_outcomes(guard: Guard, model: Model) -> list[bytes]:
+    """Let five requests end while the audit's pipe is full; their answers."""
+    before = len(model.received())
+    with contextlib.ExitStack() as held:
+        callers = [held.enter_context(guard.connect()) for _ in range(5)]
+        for caller in callers:
+            caller.sendall(running.request_bytes(json.dumps(chat("/hold")).encode()))
+        eventually(lambda: len(model.received()) == before + 5, "five are under way")
+        while guard.metric("bartizan_guard_audit_lines_lost") == 0:
+            guard.ask(chat(), key="")
+        model.release()
+        return [running.read_all(caller) for caller in callers]
+
+
+def test_t61_outcomes_that_waited_for_the_reader_are_written_before_the_end(tmp_path: Path, model: Model) -> None:
+    with _piped(tmp_path, model.upstream) as (guard, reading):
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in _keep_outcomes(guard, model))
+        guard.process.terminate()
+        eventually(lambda: "guard draining" in guard.log(), "the end has begun")
+        with os.fdopen(os.dup(reading), "rb") as pipe:
+            lines = [json.loads(line) for line in pipe.read().splitlines()]
+        assert guard.process.wait(10) == 0
+        let_through = [line["request"] for line in lines if line.get("reason") == "Allowed"]
+        assert sorted(let_through) == sorted(line["request"] for line in lines if line["audit"] == "outcome")
+        assert len(let_through) == 5
+
+
+def test_t61_outcomes_that_nobody_took_are_counted_at_the_end(tmp_path: Path, model: Model) -> None:
+    with _piped(tmp_path, model.upstream, "--drain-seconds", "0.5") as (guard, _):
+        _keep_outcomes(guard, model)
+        assert guard.end() == 1
+        (line,) = [line for line in map(json.loads, guard.log().splitlines()) if "lost" in line["message"]]
+        assert (line["message"], line["lines"]) == ("audit lines lost at the end", 5)
 
 
 def _read_until_quiet(descriptor: int) -> bytes:
