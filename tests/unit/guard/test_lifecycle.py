@@ -77,7 +77,7 @@ def test_a_loopback_model_is_reached(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "tests.modelserver", "--port", str(port)]
         process = subprocess.Popen(command, cwd=running.ROOT, stderr=subprocess.DEVNULL)
         try:
-            eventually(lambda: _readiness(guard)[0] == 200, "the model listens")
+            eventually(lambda: guard.get("statusPort", "/readyz").status == 200, "the model listens")
             assert guard.ask(chat("over loopback")).json()["choices"][0]["message"]["content"] == "over loopback"
         finally:
             process.kill()
@@ -108,7 +108,7 @@ def test_a_drained_guard_finishes_what_is_under_way_and_exits_zero(tmp_path: Pat
         assert stream.recv(65536)
         guard.process.terminate()
         assert read_all(idle) == b""
-        eventually(lambda: _readiness(guard) == (503, "Draining"), "not ready")
+        eventually(lambda: guard.get("statusPort", "/readyz").body == b"Draining\n", "not ready")
         with pytest.raises(ConnectionRefusedError):
             guard.connect()
         assert read_all(stream).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
