@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from bartizan.guard import refusal
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.policy.document import ClientKey
@@ -28,4 +29,4 @@ def judge(head: Head, keys: Mapping[bytes, ClientKey]) -> ClientKey:
     is_one_bearer = len(given) == 1 and given[0][0] == b"authorization" and scheme.lower() == b"bearer"
     if is_secret_right and is_one_bearer and token.startswith(_PREFIX) and key is not _NOBODY:
         return key
-    raise Refusal(Reason.CREDENTIAL_INVALID, "The API key is not valid here. Take it anew from the client's Secret.")
+    raise refusal.bad_credential(Reason.CREDENTIAL_INVALID)

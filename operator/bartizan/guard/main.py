@@ -19,6 +19,7 @@ from bartizan.guard.audit_sink import DescriptorSink
 from bartizan.guard.connection import Surroundings
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.document_watch import DocumentWatch, Trust
+from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.get_server import GetServer, Pages
 from bartizan.guard.listener import Listener
 from bartizan.guard.metrics import Metrics
@@ -28,6 +29,7 @@ from bartizan.guard.request import Budget
 from bartizan.guard.settings import Settings
 from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
+from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 
 MOST_FILES = 65536
@@ -55,9 +57,13 @@ def build(chosen: Settings) -> Parts:
     deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     trust = Trust(chosen.document_key, chosen.endpoint, chosen.document_not_before)
-    documents = DocumentWatch(
-        chosen.document, trust, taken_up=lambda taken: metrics.document_version.set(taken.document.version)
-    )
+    underway = Underway()
+
+    def taken_up(taken: Enforcement) -> None:
+        metrics.document_version.set(taken.document.version)
+        underway.withdraw_all_but(taken.keys)
+
+    documents = DocumentWatch(chosen.document, trust, taken_up=taken_up)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
 
     def is_draining() -> bool:
@@ -71,6 +77,7 @@ def build(chosen: Settings) -> Parts:
         metrics=metrics,
         rates=Rates(),
         slots=Slots(),
+        underway=underway,
         max_body_bytes=chosen.bounds.body_bytes,
         clock=time.monotonic,
         is_draining=is_draining,

@@ -18,6 +18,7 @@ from bartizan.guard.relay import Relay
 from bartizan.guard.reply import Reply
 from bartizan.guard.request import Request
 from bartizan.guard.slots import Slots
+from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
@@ -33,6 +34,7 @@ class Gate:
     metrics: Metrics
     rates: Rates
     slots: Slots
+    underway: Underway
     max_body_bytes: int
     clock: Callable[[], float]
     is_draining: Callable[[], bool]
@@ -43,7 +45,7 @@ class Pipeline:
         self._gate = gate
 
     async def answer(self, request: Request, reply: Reply) -> None:
-        """Answer one request, whatever happens; never raises but on cancellation, which means the caller is gone."""
+        """Answer one request, whatever happens; never raises but on cancellation because the caller is gone."""
         visit = Visit(request.id, request.head, self._gate.clock())
         reason = Reason.COMPLETED
         try:
@@ -52,8 +54,11 @@ class Pipeline:
             reason = refused.reason
             self._refuse(visit, reply, refused)
         except asyncio.CancelledError:
-            reason = reply.lost_because
-            raise
+            if not visit.is_withdrawn:
+                reason = reply.lost_because
+                raise
+            reason = Reason.CREDENTIAL_WITHDRAWN
+            self._refuse(visit, reply, refusal.bad_credential(reason))
         except Exception as error:  # noqa: BLE001 -- the one place that fails closed
             reason = Reason.INTERNAL_FAULT
             log.fault("fault while handling a request", error, request=request.id)
@@ -80,7 +85,8 @@ class Pipeline:
         with self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots):
             # Inspection of every string leaf of the request stands here, of the answer's spans in the Relay.
             self._decide(visit)
-            await self._forward(visit, route, request, reply)
+            with self._gate.underway.hold(visit.key_id or "", _cutter(visit, reply)):
+                await self._forward(visit, route, request, reply)
 
     def _judge_front(self, visit: Visit, request: Request) -> Route:
         current = self._gate.documents.current
@@ -161,6 +167,18 @@ class Pipeline:
             "seconds": _rounded(self._gate.clock() - visit.began),
             "firstByteSeconds": None if visit.first_byte is None else _rounded(visit.first_byte - visit.began),
         }
+
+
+def _cutter(visit: Visit, reply: Reply) -> Callable[[], None]:
+    """Ends the current task, unless its answer is out already, as withdrawn."""
+    task = asyncio.current_task()
+
+    def cut() -> None:
+        if task is not None and not reply.is_over:
+            visit.is_withdrawn = True
+            task.cancel()
+
+    return cut
 
 
 def _rounded(seconds: float) -> float:

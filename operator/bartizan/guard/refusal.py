@@ -31,6 +31,7 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.CONTENT_ENCODING_UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Reason.CREDENTIAL_MISSING: HTTPStatus.UNAUTHORIZED,
     Reason.CREDENTIAL_INVALID: HTTPStatus.UNAUTHORIZED,
+    Reason.CREDENTIAL_WITHDRAWN: HTTPStatus.UNAUTHORIZED,
     Reason.JSON_INVALID: HTTPStatus.BAD_REQUEST,
     Reason.FIELD_UNKNOWN: HTTPStatus.BAD_REQUEST,
     Reason.FIELD_INVALID: HTTPStatus.BAD_REQUEST,
@@ -47,7 +48,7 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.INTERNAL_FAULT: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-CHALLENGED = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_INVALID})
+CHALLENGED = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_INVALID, Reason.CREDENTIAL_WITHDRAWN})
 
 UNAVAILABLE_RETRY_SECONDS = 2
 """An outage's Retry-After: long enough to spare a server that starts, short enough that callers come back soon."""
@@ -56,6 +57,11 @@ UNAVAILABLE_RETRY_SECONDS = 2
 def fault() -> Refusal:
     """What a caller hears of any fault inside."""
     return Refusal(Reason.INTERNAL_FAULT, "The request could not be handled. Try again, or tell the endpoint's owner.")
+
+
+def bad_credential(reason: Reason) -> Refusal:
+    """The same words for every way in which a key can be bad."""
+    return Refusal(reason, "The API key is not valid here. Take it anew from the client's Secret.")
 
 
 def unavailable(reason: Reason, message: str = "The endpoint is not available now; try again shortly.") -> Refusal:

@@ -56,6 +56,10 @@ class Reply:
     def has_started(self) -> bool:
         return self.status != 0
 
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
     def whole(self, status: int, headers: Headers, body: bytes) -> None:
         self.status = status
         head = self._head(status, [*headers, (b"Content-Length", b"%d" % len(body))])

@@ -26,6 +26,7 @@ class Visit:
     body_sha256: str | None = None
     wants_stream: bool = False
     is_let_through: bool = False
+    is_withdrawn: bool = False
     first_byte: float | None = None
     _canonical: bytes = b""
 

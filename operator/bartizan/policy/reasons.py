@@ -21,6 +21,7 @@ class Reason(StrEnum):
     CONTENT_ENCODING_UNSUPPORTED = "ContentEncodingUnsupported"
     CREDENTIAL_MISSING = "CredentialMissing"
     CREDENTIAL_INVALID = "CredentialInvalid"
+    CREDENTIAL_WITHDRAWN = "CredentialWithdrawn"
     JSON_INVALID = "JsonInvalid"
     FIELD_UNKNOWN = "FieldUnknown"
     FIELD_INVALID = "FieldInvalid"
@@ -91,6 +92,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CONTENT_ENCODING_UNSUPPORTED: "Compressed bodies are refused, so that what is inspected is what was sent.",
     Reason.CREDENTIAL_MISSING: "No API key came with the request.",
     Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice.",
+    Reason.CREDENTIAL_WITHDRAWN: "The key was withdrawn while the answer was on its way; the answer was cut.",
     Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and values.",
     Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",

@@ -136,6 +136,32 @@ def test_t55_a_key_withdrawn_while_the_body_is_on_its_way_is_dead(tmp_path: Path
         assert running.read_all(sock).startswith(b"HTTP/1.1 401")
 
 
+def test_t55_a_withdrawn_key_ends_its_answers_and_nobody_elses(tmp_path: Path, model: Model) -> None:
+    data = running.request_bytes(json.dumps(chat("/count 100 /slow 20", stream=True)).encode())
+    other = data.replace(credential().reveal().encode(), credential("batch").reveal().encode())
+    with running.guard(tmp_path, model.upstream) as guard, guard.connect() as withdrawn, guard.connect() as kept:
+        withdrawn.sendall(data)
+        kept.sendall(other)
+        request_id = withdrawn.recv(400).split(b"X-Request-Id: ")[1].split(b"\r\n")[0].decode()
+        guard.take_up(document(version=1001, keys=(client_key("batch"),)))
+        assert [line["reason"] for line in guard.audited(request_id)] == ["Allowed", "CredentialWithdrawn"]
+        assert not running.read_all(withdrawn).endswith(b"0\r\n\r\n")
+        assert running.read_all(kept).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert guard.metric('bartizan_guard_requests_total{reason="CredentialWithdrawn"') == 1
+
+
+def test_t55_a_withdrawn_key_hears_so_where_its_answer_has_not_begun(tmp_path: Path, model: Model) -> None:
+    before = len(model.received())
+    with running.guard(tmp_path, model.upstream) as guard, guard.connect() as sock:
+        sock.sendall(running.request_bytes(json.dumps(chat("/hold")).encode()))
+        eventually(lambda: len(model.received()) == before + 1, "held by the model")
+        guard.take_up(document(version=1001, keys=(client_key(epoch=2),)))
+        assert running.read_all(sock).startswith(b"HTTP/1.1 401 ")
+        number = model.received()[-1]["number"]
+        eventually(lambda: {"number": number, "event": "client gone"} in model.events(), "cancelled at the model")
+        assert guard.metric("bartizan_guard_requests_in_flight") == 0
+
+
 def test_a_kubelets_swap_of_links_is_seen(tmp_path: Path, model: Model) -> None:
     """A Secret's volume: document → ..data/document, ..data → a dated folder, swapped by a rename."""
     for name, version in (("..2026_1", 1_000), ("..2026_2", 2_000)):

@@ -19,6 +19,7 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.reply import Reply, Source
 from bartizan.guard.request import Budget, Head, Request
 from bartizan.guard.slots import Slots
+from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
 from bartizan.policy import document as documents
 from bartizan.policy.reasons import Reason
@@ -98,6 +99,7 @@ class Stand:
             metrics=Metrics(),
             rates=Rates(),
             slots=Slots(),
+            underway=Underway(),
             max_body_bytes=1 << 20,
             clock=time.monotonic,
             is_draining=lambda: False,

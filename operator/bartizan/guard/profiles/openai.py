@@ -18,6 +18,7 @@ _ROUTES = (
 _CODES = {
     Reason.CREDENTIAL_MISSING: "invalid_api_key",
     Reason.CREDENTIAL_INVALID: "invalid_api_key",
+    Reason.CREDENTIAL_WITHDRAWN: "invalid_api_key",
     Reason.RATE_LIMITED: "rate_limit_exceeded",
     Reason.CONCURRENCY_LIMITED: "rate_limit_exceeded",
     Reason.MODEL_NOT_SERVED: "model_not_found",
