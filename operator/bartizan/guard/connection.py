@@ -147,8 +147,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _enter(self, state: State) -> None:
         self._state = state
+        self.entered = self._loop.time()
         if not self._is_paused:
-            self.deadline = self._loop.time() + self._seconds[state]
+            self.deadline = self.entered + self._seconds[state]
 
     def _go_on(self, request: Request) -> None:
         if request.is_complete:
@@ -215,6 +216,18 @@ class ClientConnection(asyncio.Protocol):
         """End it as soon as the caller has read what was written, or has not in time."""
         self._enter(State.CLOSING)
         self._transport.close()
+
+    @property
+    def may_make_room(self) -> bool:
+        """Whether nobody who has shown a key loses an answer with it."""
+        return self._state in (State.IDLE, State.HEAD, State.LINGERING) and not self._is_answering
+
+    def make_room(self) -> None:
+        """End it at once, in peace where the caller has left nothing unread."""
+        if self._transport.get_write_buffer_size():
+            self.abort(Reason.OVERLOADED)
+        else:
+            self.close()
 
     def abort(self, reason: Reason) -> None:
         """Drop everything, also what the kernel still holds for a caller that does not read."""

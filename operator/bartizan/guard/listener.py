@@ -43,11 +43,21 @@ class Listener:
 
     def joined(self, connection: ClientConnection) -> bool:
         """Whether there is room for it; beyond twice the room there is not even an answer."""
+        if len(self._connections) >= self._most:
+            self._make_room()
         self._connections.add(connection)
         self._counted(len(self._connections))
         if len(self._connections) > 2 * self._most:
             connection.abort(Reason.OVERLOADED)
         return len(self._connections) <= self._most
+
+    def _make_room(self) -> None:
+        """Let go of who has been there longest without a request: holding connections open needs no key."""
+        waiting = [connection for connection in self._connections if connection.may_make_room]
+        if waiting:
+            oldest = min(waiting, key=_entered)
+            self._connections.discard(oldest)  # now, lest the next one that comes finds it here still
+            oldest.make_room()
 
     def left(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
@@ -73,3 +83,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         while self._connections and loop.time() < deadline:  # noqa: ASYNC110 -- a deadline, looked at now and then
             await asyncio.sleep(SETTLE_SECONDS)
+
+
+def _entered(connection: ClientConnection) -> float:
+    return connection.entered

@@ -1,5 +1,6 @@
 """The rows of the threat table that the guard stops, tried over real sockets: a test's name holds its row."""
 
+import contextlib
 import json
 import re
 import select
@@ -448,15 +449,44 @@ def test_t48_a_slow_reader_is_cut_and_what_it_reaches_is_ended(hasty: Guard, mod
     assert hasty.rss_mib() < 80
 
 
-def test_t48_connections_are_capped_and_the_cap_says_when_to_come_back(hasty: Guard) -> None:
-    held = [hasty.connect() for _ in range(20)]
-    try:
+def test_t48_connections_are_capped_and_what_reaches_the_cap_hears_when_to_come_back(
+    hasty: Guard, model: Model
+) -> None:
+    before = len(model.received())
+    with contextlib.ExitStack() as held:
+        for _ in range(20):
+            sock = held.enter_context(hasty.connect())
+            sock.sendall(request_bytes(json.dumps(chat("/hold")).encode()))
+        eventually(lambda: len(model.received()) == before + 20, "all are under way")
         answer = hasty.raw(b"")
         assert _status(answer) == 503
         assert b"\r\nRetry-After: 1\r\n" in answer
-    finally:
-        for sock in held:
-            sock.close()
+        model.release()
+
+
+IDLE = {
+    "silent": b"",
+    "half a head": b"GET /v1/models HTTP/1.1\r\n",
+    "kept alive": request_bytes(b"", b"Connection: keep-alive", method=b"GET", path=b"/nothing"),
+    "refused": request_bytes(b"", b"Content-Length: 9", path=b"/nothing"),
+}
+
+
+@pytest.mark.parametrize("data", IDLE.values(), ids=IDLE)
+def test_t48_connections_without_a_request_give_way_to_what_reaches_the_cap(
+    tmp_path: Path, model: Model, data: bytes
+) -> None:
+    with guard(tmp_path, model.upstream, "--max-connections", "10") as small, contextlib.ExitStack() as held:
+        busy = held.enter_context(small.connect())
+        busy.sendall(request_bytes(json.dumps(chat("/count 50 /slow 20", stream=True)).encode()))
+        idle = [held.enter_context(small.connect()) for _ in range(30)]
+        for sock in idle:
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(data)
+        for _ in range(5):
+            assert small.ask(chat("reaches it")).status == 200
+        assert read_all(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert small.metric("bartizan_guard_connections ") <= 10
 
 
 def test_t48_bodies_share_a_budget_and_what_reaches_beyond_is_shed(tmp_path: Path, model: Model) -> None:
