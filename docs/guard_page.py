@@ -91,6 +91,6 @@ def _flags() -> str:
 
 def _flag(action: argparse.Action) -> str:
     default = "required" if action.required else f"`{action.default:g}`" if isinstance(action.default, float) else ""
-    default = default or (f"`{action.default}`" if action.default != "" else "")
+    default = default or (f"`{action.default}`" if action.default not in ("", None) else "")
     text = (action.help or "").replace(" (default %(default)s)", "").replace("default %(default)s; ", "")
     return f"| `{action.option_strings[0]}` | {default} | {text} |\n"

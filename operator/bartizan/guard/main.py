@@ -18,6 +18,7 @@ from bartizan.guard.audit import Audit, SinkError
 from bartizan.guard.audit_sink import DescriptorSink
 from bartizan.guard.connection import Surroundings
 from bartizan.guard.deadlines import Deadlines
+from bartizan.guard.document_memory import DocumentMemory
 from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.get_server import GetServer, Pages
@@ -56,10 +57,12 @@ def build(chosen: Settings) -> Parts:
     listener = Listener(most=chosen.bounds.connections, counted=metrics.connections.set)
     deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
-    trust = Trust(chosen.document_key, chosen.endpoint, chosen.document_not_before)
+    memory = DocumentMemory(chosen.state_directory)
+    trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
     underway = Underway()
 
     def taken_up(taken: Enforcement) -> None:
+        memory.keep(taken.document.version)
         metrics.document_version.set(taken.document.version)
         underway.withdraw_all_but(taken.keys)
 

@@ -48,6 +48,7 @@ class Settings:
     document: Path
     document_key: Ed25519PublicKey
     document_not_before: int
+    state_directory: Path | None
     upstream: Address
     address: str
     ports: Ports
@@ -63,6 +64,7 @@ def parse(arguments: list[str]) -> Settings:
         document=given.document,
         document_key=given.document_key,
         document_not_before=given.document_not_before,
+        state_directory=given.state_directory,
         upstream=given.upstream,
         address=given.address,
         ports=Ports(given.port, given.status_port, given.metrics_port),
@@ -105,6 +107,10 @@ def _declare_identity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--document-not-before", type=int, default=0, metavar="VERSION",
         help="documents with a lower version (Unix milliseconds) are refused as outdated (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state-directory", type=Path, metavar="DIRECTORY",
+        help="keeps the version of the document in force, so that a restart takes up no older one",
     )  # fmt: skip
 
 

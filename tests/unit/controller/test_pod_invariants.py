@@ -32,8 +32,9 @@ HARMLESS_CAPABILITIES = {
     "IPC_LOCK", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID",
 }
 
-NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-guard", "bartizan", "Bartizan-bin",
-         "bartizan-tmp-model", "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin",
+NAMES = ["bartizan-bin", "bartizan-document", "bartizan-socket", "bartizan-state", "bartizan-guard",
+         "bartizan", "Bartizan-bin", "bartizan-tmp-model",
+         "models", "scratch", "model", "server", "guard", "x" * 63, "ｂartizan-bin",
          "a", "b", "c", "d", "e"]
 PATHS = ["/a", "/b/c", "/d/e/", "/",
          "/run", "/run/model", "/run/model/", "/run/model/x", "/run/model/model.sock", "//run/model",
@@ -252,6 +253,7 @@ def _hold_our_volumes(spec: dict[str, Any]) -> None:
     assert len(set(found)) == len(found)
     by_name = {item["name"]: item for item in spec["volumes"]}
     assert by_name["bartizan-bin"] == {"name": "bartizan-bin", "emptyDir": {"sizeLimit": "32Mi"}}
+    assert by_name["bartizan-state"] == {"name": "bartizan-state", "emptyDir": {"sizeLimit": "1Mi"}}
     assert by_name["bartizan-document"]["secret"]["secretName"] == "tiny.guard.bartizan"
     for item in spec["volumes"]:
         assert len(item.keys() - {"name"} & HARMLESS_VOLUMES) == len(item) - 1 == 1
@@ -301,7 +303,7 @@ def _hold_its_mounts(item: dict[str, Any], deployment: ModelDeployment) -> None:
     mounts = item["volumeMounts"]
     wanted = set(ours.items()) if serves else set()
     assert {(entry["name"], entry["mountPath"]) for entry in mounts if entry["name"] in
-            (*ours, "bartizan-document", "bartizan-socket")} == wanted  # fmt: skip
+            (*ours, "bartizan-document", "bartizan-socket", "bartizan-state")} == wanted  # fmt: skip
     assert all(entry.get("readOnly") for entry in mounts if entry["name"] == "bartizan-bin")
     places = [posixpath.normpath(entry["mountPath"]) for entry in mounts]
     assert len(set(places)) == len(places)

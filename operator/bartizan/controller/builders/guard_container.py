@@ -11,6 +11,7 @@ GUARD = "bartizan-guard"
 BIN_VOLUME = "bartizan-bin"
 SOCKET_VOLUME = "bartizan-socket"
 DOCUMENT_VOLUME = "bartizan-document"
+STATE_VOLUME = "bartizan-state"
 BIN_PATH = "/bartizan/bin"
 LAUNCHER = f"{BIN_PATH}/launcher"
 IMAGE_LAUNCHER = "/opt/bartizan/launcher"
@@ -19,6 +20,8 @@ SLOW_START_SECONDS = 30
 
 GUARD_SOCKET_PATH = "/run/bartizan/model"
 DOCUMENT_PATH = "/run/bartizan/document"
+STATE_PATH = "/var/lib/bartizan"
+"""What a guard must know again when its container starts anew; no other container mounts it."""
 
 
 def restricted() -> dict[str, Any]:
@@ -43,6 +46,7 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
     """
     mounts = [
         {"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True},
+        {"name": STATE_VOLUME, "mountPath": STATE_PATH},
         {"name": BIN_VOLUME, "mountPath": BIN_PATH},
     ]
     if deployment.spec.serving.transport is Transport.UNIX_SOCKET:
@@ -82,6 +86,7 @@ def arguments(deployment: ModelDeployment, *, document_key: str, not_before: int
         f"--document={DOCUMENT_PATH}/{FILE_NAME}",
         f"--document-key={document_key}",
         f"--document-not-before={not_before}",
+        f"--state-directory={STATE_PATH}",
         f"--upstream={_upstream(deployment.spec.serving)}",
         f"--port={names.GUARD_PORT}",
         f"--status-port={names.STATUS_PORT}",

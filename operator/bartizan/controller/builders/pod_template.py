@@ -85,6 +85,7 @@ def _volumes(deployment: ModelDeployment) -> list[dict[str, Any]]:
                 "optional": False,
             },
         },
+        {"name": guard_container.STATE_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}},
         {"name": model_container.CACHE_VOLUME, "emptyDir": {"sizeLimit": model_container.CACHE_SIZE}},
         *model_container.temporary_volumes(containers),
     ]
