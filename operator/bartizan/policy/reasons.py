@@ -99,7 +99,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
     Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
     Reason.CONCURRENCY_LIMITED: "Too many requests of the client or of the endpoint are under way.",
-    Reason.OVERLOADED: "The guard has as many connections as it takes.",
+    Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, or bytes of bodies that wait.",
     Reason.DRAINING: "The pod is about to end and takes no new requests.",
     Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",
     Reason.UPSTREAM_BROKEN: "The model's server broke off or sent what is not HTTP.",
