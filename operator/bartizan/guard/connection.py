@@ -21,7 +21,10 @@ from bartizan.guard.settings import Bounds
 from bartizan.policy.reasons import Reason
 
 MAX_DROPPED_BYTES = 256 * 1024
-"""What a caller may send while nobody reads it, before its connection is cut."""
+"""What a caller may send while its answer is prepared, before its connection is cut."""
+LINGER_BYTES = 16 * 1024 * 1024
+"""What a refused caller may still send beyond the largest body: many clients send all of it before they read a 413, and
+would find a reset in its place. These bytes cost a read each, and are neither parsed nor kept."""
 LINGER_SECONDS = 2.0
 """How long a refused caller that is still sending may take to read its answer."""
 RESET = struct.pack("ii", 1, 0)
@@ -192,7 +195,8 @@ class ClientConnection(asyncio.Protocol):
     def _drop(self, size: int) -> None:
         self._incoming.has_excess = True
         self._dropped_bytes += size
-        if self._dropped_bytes > MAX_DROPPED_BYTES:
+        is_lingering = self._state is State.LINGERING
+        if self._dropped_bytes > (self._around.bounds.body_bytes + LINGER_BYTES if is_lingering else MAX_DROPPED_BYTES):
             self._transport.abort()
 
     # The deadlines' and the listener's side

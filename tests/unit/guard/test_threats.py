@@ -212,6 +212,13 @@ def test_t37_a_body_above_the_limit_is_refused_and_never_read_in_part(guard: Gua
     assert _status(answer) == 413
 
 
+@pytest.mark.parametrize("size", [3 << 20, 8 << 20])
+def test_t37_a_caller_that_sends_all_before_it_reads_sees_why_it_is_refused(guard: Guard, size: int) -> None:
+    body = _large(size)
+    assert [guard.ask(body).status for _ in range(5)] == [413] * 5
+    assert [guard.ask(body, key="btzn_x.y").status for _ in range(5)] == [413] * 5
+
+
 def _cut(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
