@@ -67,6 +67,9 @@ class UpstreamConnection(asyncio.Protocol):
     def send(self, request: bytes, receiver: Receiver) -> asyncio.Future[None]:
         """Send the request and hand the answer to `receiver`; the result is a Refusal when it does not come whole."""
         self._done = self._loop.create_future()
+        if self._is_lost:  # nobody would ever say so again
+            self._end(broken())
+            return self._done
         self._receiver = receiver
         self._parser = httptools.HttpResponseParser(self)
         self._fields: list[tuple[bytes, bytes]] = []

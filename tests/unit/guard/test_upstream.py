@@ -1,5 +1,6 @@
 """What the guard makes of a model's server: its manners are not trusted, its end is not taken for an answer."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,6 +11,11 @@ import pytest
 from tests.unit.guard import running, scripted
 from tests.unit.guard.running import Guard, Model, chat, eventually, read_all, request_bytes
 from tests.unit.guard.scripted import Scripted, chunked, whole
+from tests.unit.guard.test_crossings import Caller
+
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.upstream_connection import UpstreamConnection
+from bartizan.policy.reasons import Reason
 
 STREAM = json.dumps(chat("x", stream=True)).encode()
 EVENT = b'data: {"choices":[]}\n\n'
@@ -89,6 +95,23 @@ def test_a_model_that_falls_silent_in_its_answer_is_cut(server: Scripted, before
     assert EVENT in got
     assert not got.endswith(b"0\r\n\r\n")
     assert server.gone.wait(5)
+
+
+def test_a_connection_that_is_lost_before_the_request_fails_at_once() -> None:
+    async def send() -> None:
+        ours, theirs = socket.socketpair()
+        _, connection = await asyncio.get_running_loop().create_unix_connection(
+            lambda: UpstreamConnection(ours, answer_seconds=600), sock=ours
+        )
+        theirs.close()
+        async with asyncio.timeout(running.DEADLINE_SECONDS):
+            while connection.is_reusable:  # noqa: ASYNC110 -- the loop itself has to notice
+                await asyncio.sleep(0)
+            await connection.send(b"POST / HTTP/1.1\r\n\r\n", Caller(reads_slowly=False))
+
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(send())
+    assert refused.value.reason is Reason.UPSTREAM_BROKEN
 
 
 def test_an_interim_answer_is_passed_over(server: Scripted, before: Guard) -> None:
