@@ -45,7 +45,7 @@ STATUS = f"""
 | {names.GUARD_PORT} | the paths above | declared clients | |
 | {names.STATUS_PORT} | `/livez` | operator, kubelet | 200 while the process works |
 | {names.STATUS_PORT} | `/readyz` | operator, kubelet | 200 with a valid document and a model that accepts connections; else 503 and the reason |
-| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `endpoint` |
+| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `endpoint`, `version` (the guard's own) |
 | {names.METRICS_PORT} | `/metrics` | `monitoring.namespace` | [metrics](metrics.md) |
 
 ## The audit

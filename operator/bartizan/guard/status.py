@@ -11,6 +11,7 @@ from bartizan.guard.get_server import Page, Pages
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
+from bartizan.policy.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Status:
             "documentVersion": current.document.version if current else None,
             "documentReason": self.documents.reason,
             "endpoint": self.endpoint,
+            "version": VERSION,
         }
         return Page(200, "application/json", json.dumps(state).encode() + b"\n")
 

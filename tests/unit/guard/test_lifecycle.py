@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.unit.guard import running
 from tests.unit.guard.running import (
     CHAT,
@@ -22,6 +24,7 @@ from tests.unit.guard.running import (
 )
 
 from bartizan.policy.document import RequestWindow
+from bartizan.policy.version import VERSION
 
 
 def test_readiness_tells_absent_stale_and_good_sockets_apart(tmp_path: Path) -> None:
@@ -95,8 +98,16 @@ def test_the_status_port_is_read_only(guard: Guard) -> None:
 
 def test_status_says_what_is_enforced(guard: Guard) -> None:
     status = guard.status()
-    assert set(status) == {"ready", "reason", "documentHash", "documentVersion", "documentReason", "endpoint"}
+    of_the_document = {"documentHash", "documentVersion", "documentReason"}
+    assert set(status) == {"ready", "reason", "endpoint", "version", *of_the_document}
     assert (status["ready"], status["documentVersion"], status["endpoint"]) == (True, 1000, "ml/llama")
+    assert status["version"] == VERSION
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    project = tomllib.loads((running.ROOT / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((running.ROOT / "charts/bartizan/Chart.yaml").read_text())
+    assert {project["version"], chart["version"], chart["appVersion"]} == {VERSION}
 
 
 def test_a_drained_guard_finishes_what_is_under_way_and_exits_zero(tmp_path: Path, model: Model) -> None:
