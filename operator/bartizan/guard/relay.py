@@ -7,7 +7,15 @@ from bartizan.guard.upstream_connection import AnswerHead, broken
 
 _EVENTS = b"text/event-stream"
 _JSON = b"application/json"
-_OK, _FAILED, _AFTER_LAST = 200, 400, 600
+_OK = 200
+_TO_MEND_BY_THE_CALLER = frozenset({400, 409, 413, 422, 429})
+"""What a model may say against a request itself: its values, its length, that it comes at a bad time.
+
+Any other 4xx is between guard and model, and the guard's own to answer for. A 401 or 403 would make a client throw away
+a good key, a 404 or 405 look for another path, a 408 send again what arrived whole: SDKs raise an error of its own for
+each. A model's 429 passes without the Retry-After that ours has, and SDKs then wait as they see fit.
+"""
+_SERVER_ERRORS = range(500, 600)
 
 
 class Relay:
@@ -30,7 +38,7 @@ class Relay:
         self._first_byte()
         kind = head.content_type.partition(b";")[0].strip().lower()
         is_answer = head.status == _OK and (kind == _JSON or (kind == _EVENTS and self._wants_stream))
-        is_error = _FAILED <= head.status < _AFTER_LAST and kind == _JSON
+        is_error = kind == _JSON and (head.status in _TO_MEND_BY_THE_CALLER or head.status in _SERVER_ERRORS)
         if not (is_answer or is_error):
             raise broken("The model's answer is not what was asked for.")
         content_type = b"text/event-stream; charset=utf-8" if kind == _EVENTS else _JSON

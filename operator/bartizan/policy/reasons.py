@@ -102,7 +102,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, or bytes of bodies that wait.",
     Reason.DRAINING: "The pod is about to end and takes no new requests.",
     Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",
-    Reason.UPSTREAM_BROKEN: "The model's server broke off or sent what is not HTTP.",
+    Reason.UPSTREAM_BROKEN: "The model's server broke off, sent what is not HTTP, or refused the guard itself.",
     Reason.UPSTREAM_TIMEOUT: "The model's server took longer than the deadline.",
     Reason.AUDIT_UNAVAILABLE: "The audit cannot be written, so nothing is let through.",
     Reason.INTERNAL_FAULT: "A fault inside the guard; whatever its cause, the request is refused.",

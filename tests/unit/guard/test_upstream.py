@@ -63,6 +63,28 @@ def test_what_is_no_answer_is_a_502_of_our_own(server: Scripted, before: Guard, 
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409, 413, 422, 429, 500, 502, 503, 504, 529])
+def test_what_the_model_says_of_a_request_passes(server: Scripted, before: Guard, status: int) -> None:
+    server.answer = whole(b'{"error":{"code":"its own"}}', b"Retry-After: 3600", status=b"%d Oops" % status)
+    got = before.ask(chat())
+    assert (got.status, got.code) == (status, "its own")
+    assert "Retry-After" not in got.headers
+    assert [line["reason"] for line in before.audited(got.headers["X-Request-Id"])] == ["Allowed", "Completed"]
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 407, 408, 411, 414, 415, 417, 426, 431, 451])
+def test_what_the_model_says_of_the_guard_is_no_answer_to_the_caller(
+    server: Scripted, before: Guard, status: int
+) -> None:
+    server.answer = whole(
+        b'{"error":{"code":"invalid_api_key"}}', b"WWW-Authenticate: Bearer", status=b"%d No" % status
+    )
+    got = before.ask(chat())
+    assert (got.status, got.code) == (502, "upstream_broken")
+    assert "WWW-Authenticate" not in got.headers
+    assert [line["reason"] for line in before.audited(got.headers["X-Request-Id"])] == ["Allowed", "UpstreamBroken"]
+
+
 CUT = {
     "cut stream": chunked(EVENT, end=b""),
     "cut within a chunk": chunked(EVENT, end=b"ffff\r\ndata"),
