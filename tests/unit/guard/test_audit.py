@@ -142,6 +142,7 @@ def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, mod
         assert set(statuses) == {200, 503}
         assert statuses[-1] == 503
         assert len(model.received()) - reached == statuses.count(200)
+        assert guard.metric('bartizan_guard_requests_total{reason="AuditUnavailable"') == statuses.count(503)
         assert guard.ask(chat()).code == "service_unavailable"
         read = _read_until_quiet(reading)
         assert guard.ask(chat()).status == 200, "read again, the audit lets through again"

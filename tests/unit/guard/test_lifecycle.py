@@ -1,5 +1,6 @@
 """The guard's own life: ready and why not, draining, limits that are kept, slots that come back."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -173,6 +174,30 @@ def test_slots_are_held_while_under_way_and_come_back(tmp_path: Path, model: Mod
         assert guard.ask(chat()).status == 200
         for sock in held:
             sock.close()
+
+
+def test_one_of_several_guards_holds_its_share_of_the_rate(tmp_path: Path, model: Model) -> None:
+    given = document(replicas=3, requests=(RequestWindow(7, 60),))
+    with running.guard(tmp_path, model.upstream, given=given) as guard:
+        answers = [guard.ask(chat()) for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 429, 429]
+        assert 20 <= int(answers[-1].headers["Retry-After"]) <= 26, "every 60 * 3 / 7 seconds"
+        guard.take_up(document(version=1001, replicas=1, requests=(RequestWindow(7, 60),)))
+        statuses = [guard.ask(chat(), key=credential("batch").reveal()).status for _ in range(8)]
+        assert statuses == [200] * 7 + [429], "alone it has all of it"
+
+
+def test_one_of_several_guards_holds_its_share_of_the_slots(tmp_path: Path, model: Model) -> None:
+    given = document(replicas=3, concurrent=9, concurrent_per_client=6)
+    held = request_bytes(json.dumps(chat("/hold")).encode())
+    other = held.replace(credential().reveal().encode(), credential("batch").reveal().encode())
+    with running.guard(tmp_path, model.upstream, given=given) as guard, contextlib.ExitStack() as stack:
+        for number, data in enumerate((held, held, other), start=1):
+            stack.enter_context(guard.connect()).sendall(data)
+            eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == number, "under way")  # noqa: B023
+        assert guard.raw(held).startswith(b"HTTP/1.1 429 "), "2 for each client"
+        assert guard.raw(other).startswith(b"HTTP/1.1 429 "), "3 in all"
+        model.release()
 
 
 def test_many_callers_at_once_get_their_own_answers(guard: Guard) -> None:
