@@ -490,6 +490,7 @@ def test_t48_connections_without_a_request_give_way_to_what_reaches_the_cap(
         for sock in idle:
             with contextlib.suppress(ConnectionError):
                 sock.sendall(data)
+        eventually(lambda: small.ask(chat("reaches it")).status == 200, "all that were sent are answered, and idle")
         for _ in range(5):
             assert small.ask(chat("reaches it")).status == 200
         assert read_all(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
