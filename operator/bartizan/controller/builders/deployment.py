@@ -9,6 +9,8 @@ from bartizan.policy.model import Manifest, ModelDeployment
 ACCELERATOR_WORDS = ("gpu", "tpu", "gaudi", "neuron", "npu")
 """Parts of the resource names under which device plugins offer accelerators."""
 
+ZERO = (0, "0%")
+
 
 def build(deployment: ModelDeployment, pod_template: Manifest) -> dict[str, Any]:
     identity, spec = deployment.identity, deployment.spec
@@ -30,13 +32,18 @@ def build(deployment: ModelDeployment, pod_template: Manifest) -> dict[str, Any]
 
 
 def strategy(deployment: ModelDeployment) -> dict[str, Any]:
-    """As the owner said; else one pod more while rolling, or none where a pod holds accelerators that are scarce."""
+    """As the owner said; else one pod more while rolling, or none where a pod holds accelerators that are scarce.
+
+    Never both zero: no pod could be replaced, and Kubernetes refuses it.
+    """
     wish = deployment.spec.strategy
     if wish.type == "Recreate":
         return {"type": "Recreate"}
-    scarce = uses_accelerators(deployment.spec.template.spec)
-    surge = wish.max_surge if wish.max_surge is not None else (0 if scarce else 1)
-    unavailable = wish.max_unavailable if wish.max_unavailable is not None else (1 if scarce or surge == 0 else 0)
+    surge, unavailable = wish.max_surge, wish.max_unavailable
+    if surge is None:
+        surge = 0 if uses_accelerators(deployment.spec.template.spec) and unavailable not in ZERO else 1
+    if unavailable is None:
+        unavailable = 1 if surge in ZERO else 0
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
