@@ -4,7 +4,21 @@
 from collections.abc import Iterable, Mapping
 from functools import singledispatch
 
-from bartizan.policy.shapes import Choice, Either, Judge, Many, Only, Pairs, Record, Refused, Switch, Text, Whole
+from bartizan.policy.shapes import (
+    Choice,
+    Distinct,
+    Either,
+    Judge,
+    Many,
+    Only,
+    Pairs,
+    Record,
+    Refused,
+    Ruled,
+    Switch,
+    Text,
+    Whole,
+)
 from bartizan.policy.template import (
     allow_list,
     arguments,
@@ -133,7 +147,7 @@ def _(judge: Choice) -> str:
 
 @describe.register
 def _(judge: Whole) -> str:
-    return f"{judge.lowest} to {judge.highest}"
+    return f"{judge.lowest} to {judge.highest}{f', since {judge.why}' if judge.why else ''}"
 
 
 @describe.register
@@ -149,6 +163,16 @@ def _(judge: Text) -> str:
 @describe.register
 def _(judge: Many) -> str:
     return f"at most {judge.most} entries: {describe(judge.judge)}"
+
+
+@describe.register
+def _(judge: Ruled) -> str:
+    return describe(judge.shape)
+
+
+@describe.register
+def _(judge: Distinct) -> str:
+    return f"{describe(judge.entries)}; no two with the same {' and '.join(f'`{field}`' for field in judge.by)}"
 
 
 @describe.register

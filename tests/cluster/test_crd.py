@@ -1,7 +1,6 @@
 """The CRD on a real API server: good manifests pass, bad ones come back with a message that names path and remedy."""
 
 import copy
-import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import client, config
 from tests.cluster.bad_manifests import HERE, Case, cases, load
+from tests.cluster.rest import RefusalError, Rest, client_of
 from tests.localcluster.api import control_plane
 
 from bartizan.policy.model import Identity, ModelDeployment
@@ -26,34 +25,11 @@ DEADLINE_SECONDS = 20.0
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("crd")]
 
 
-class RefusalError(Exception):
-    """What the API server answered instead of the object."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-class Server:
+class Server(Rest):
     """The few requests that these tests make, in plain JSON."""
 
     OBJECTS = "/apis/bartizan.dev/v1alpha1/namespaces/default/modeldeployments"
     DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
-
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        wanted = {"Accept": "application/json", "Content-Type": kind, **headers}
-        call = self._api.param_serialize(method, path, header_params=wanted, body=body, auth_settings=["BearerToken"])
-        answer: Any = self._api.call_api(*call)
-        answer.read()
-        value = json.loads(answer.data)
-        if answer.status >= 400:
-            raise RefusalError(answer.status, value["message"])
-        return value
 
     def install(self, definition: dict[str, Any]) -> None:
         spot = f"{self.DEFINITIONS}/{definition['metadata']['name']}"
@@ -92,13 +68,10 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with control_plane() as cluster:
-        configuration = client.Configuration()
-        config.load_kube_config(str(cluster.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call] # the package's own
-        with client.ApiClient(configuration) as api:
-            made = Server(api)
-            made.install(load(CRD))
-            yield made
+    with control_plane() as cluster, client_of(cluster) as api:
+        made = Server(api)
+        made.install(load(CRD))
+        yield made
 
 
 def fresh(**changes: Any) -> dict[str, Any]:

@@ -59,9 +59,12 @@ def judge_exception(node: Node) -> str | Absent:
 def judge_address(node: Node) -> str | Absent:
     """A single address, in the one form that is canonical."""
     try:
-        return str(ipaddress.ip_address(node.value if isinstance(node.value, str) and "%" not in node.value else ""))
+        address = ipaddress.ip_address(node.value if isinstance(node.value, str) and "%" not in node.value else "")
     except ValueError:
         return node.refuse(f"{show(node.value)} is not an IP address; write for example 10.20.0.1")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return node.refuse(f"{show(node.value)} is IPv4 in IPv6's clothes; write {address.ipv4_mapped}")
+    return str(address)
 
 
 def exceptions_within(cidr: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy.nodes import Node
-from bartizan.policy.shapes import LABEL_KEY, LABEL_VALUE, Choice, Many, Pairs, Record
+from bartizan.policy.shapes import LABEL_KEY, LABEL_VALUE, Choice, Many, Pairs, Record, Ruled
 
 _EXPRESSION = Record(
     {
@@ -16,16 +16,19 @@ _EXPRESSION = Record(
 )
 
 
-def _expression(node: Node) -> dict[str, Any]:
-    clean = _EXPRESSION(node)
+def _judge_values(node: Node, clean: Mapping[str, Any]) -> None:
     needs_values = clean.get("operator") in ("In", "NotIn")
     if "operator" in clean and needs_values != bool(clean.get("values")):
         remedy = "add values" if needs_values else "remove the values"
         node.refuse(f"operator {clean['operator']} takes {'values' if needs_values else 'no values'}; {remedy}")
-    return clean
 
 
-SHAPE = Record({"matchLabels": Pairs(LABEL_KEY, LABEL_VALUE, 16), "matchExpressions": Many(_expression, 16)})
+SHAPE = Record(
+    {
+        "matchLabels": Pairs(LABEL_KEY, LABEL_VALUE, 16),
+        "matchExpressions": Many(Ruled(_EXPRESSION, _judge_values), 16),
+    }
+)
 
 
 def names_something(selector: Mapping[str, Any]) -> bool:

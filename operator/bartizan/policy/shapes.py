@@ -42,16 +42,18 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number."""
+    """A whole number; `why` says where a bound comes from that nobody would expect."""
 
     lowest: int
     highest: int
+    why: str = ""
 
     def __call__(self, node: Node) -> int | Absent:
         if type(node.value) is not int:
             return node.refuse(f"{show(node.value)} is not a whole number; give {self.lowest} to {self.highest}")
         if not self.lowest <= node.value <= self.highest:
-            return node.refuse(f"{show(node.value)} is out of bounds; give {self.lowest} to {self.highest}")
+            because = self.why and f", since {self.why}"
+            return node.refuse(f"{show(node.value)} is out of bounds; give {self.lowest} to {self.highest}{because}")
         return node.value
 
 
@@ -181,6 +183,38 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruled:
+    """A shape and a rule across its parts; the rule looks at the copy and notes problems."""
+
+    shape: Judge
+    rule: Callable[[Node, Clean], None]
+
+    def __call__(self, node: Node) -> Clean:
+        clean = self.shape(node)
+        self.rule(node, clean)
+        return clean
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """A list of records of which no two are alike in the fields `by`: Kubernetes merges lists by such keys."""
+
+    entries: Many
+    by: tuple[str, ...]
+
+    def __call__(self, node: Node) -> list[Clean]:
+        clean = self.entries(node)
+        seen: set[tuple[Clean, ...]] = set()
+        for position, entry in enumerate(clean):
+            key = tuple(entry.get(field) for field in self.by)
+            if None not in key and key in seen:
+                fields, words = " and ".join(self.by), " and ".join(show(part) for part in key)
+                node.index(position, entry).refuse(f"has the {fields} of another entry, {words}; keep one")
+            seen.add(key)
+        return clean
+
+
+@dataclass(frozen=True, slots=True)
 class Either:
     """One of two shapes, told apart by type: a whole number or text."""
 
@@ -220,10 +254,14 @@ SUBDOMAIN = Text(
     r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
     "is not a name that Kubernetes allows; use lower-case letters, digits, '-' and '.'",
 )
+QUALIFIED_NAME = (
+    r"((?=[^/]{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 LABEL_KEY = Text(
     317,
-    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
-    "is not a label's key; write `name` or `domain/name`, the name with at most 63 characters",
+    QUALIFIED_NAME,
+    "is not a label's key; write `name` or `domain/name`, the domain with at most 253 characters and the name with 63",
 )
 LABEL_VALUE = Text(
     63,

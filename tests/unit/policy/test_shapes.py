@@ -7,7 +7,7 @@ import pytest
 from bartizan.policy import shapes
 from bartizan.policy.nodes import ABSENT, Node, show, suggest
 from bartizan.policy.shapes import Choice, Many, Only, Record, Refused, Text, Whole
-from bartizan.policy.template import environment, metadata, resources, volumes
+from bartizan.policy.template import environment, metadata, resources, self_reference, volumes
 
 WORST_SECONDS = 1.0
 """Each judgement takes microseconds; a pattern that backtracks without end takes hours."""
@@ -29,11 +29,12 @@ def judged(judge: shapes.Judge, value: object) -> tuple[object, list[str]]:
         resources.NAME,
         resources.amount,
         environment.NAME,
-        environment.FIELD_REFERENCE.fields["fieldPath"],
+        self_reference.FIELD_OF_VARIABLE.fields["fieldPath"],
+        self_reference.FIELD_OF_FILE.fields["fieldPath"],
         volumes.MOUNTS,
         metadata.SHAPE.fields["annotations"],
     ],
-    ids=range(11),
+    ids=range(12),
 )
 @pytest.mark.parametrize("piece", ["a", "a.", "a-", "-", "0", "1.", "a/", "../", "metadata.labels['", "\u202e", "é"])
 def test_t79_no_pattern_can_be_made_to_hang(judge: shapes.Judge, piece: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from bartizan.policy import addresses, label_selectors
 from bartizan.policy.model import AccessFrom, Client, NamespaceScope
 from bartizan.policy.nodes import Absent, Node, show
-from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Whole
+from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Ruled, Whole
 
 MOST_CLIENTS = 64
 MOST_IP_BLOCKS = 16
@@ -26,20 +26,21 @@ def _clients(node: Node) -> list[dict[str, Any]]:
     return clients
 
 
-def _ip_blocks(node: Node) -> list[str]:
-    blocks: list[str] = Many(addresses.judge_clients, MOST_IP_BLOCKS)(node)
+def _judge_ip_blocks(node: Node, blocks: list[str]) -> None:
     if len(set(blocks)) < len(blocks):
         node.refuse("names one range twice; remove it once")
-    return blocks
 
 
 _FROM = Record(
-    {"namespaces": Choice(tuple(NamespaceScope)), "selector": label_selectors.SHAPE, "ipBlocks": _ip_blocks},
+    {
+        "namespaces": Choice(tuple(NamespaceScope)),
+        "selector": label_selectors.SHAPE,
+        "ipBlocks": Ruled(Many(addresses.judge_clients, MOST_IP_BLOCKS), _judge_ip_blocks),
+    },
 )
 
 
-def _from(node: Node) -> dict[str, Any]:
-    section: dict[str, Any] = _FROM(node)
+def _judge_from(node: Node, section: Mapping[str, Any]) -> None:
     is_selector = section.get("namespaces", NamespaceScope.SAME) == NamespaceScope.SELECTOR
     spot = node.key("selector", None)
     if is_selector and "selector" not in section:
@@ -51,7 +52,9 @@ def _from(node: Node) -> dict[str, Any]:
             "would choose every namespace, or all but a few; "
             "name at least one label that a namespace must have, or set namespaces to All"
         )
-    return section
+
+
+FROM = Ruled(_FROM, _judge_from)
 
 
 def _api_key(node: Node) -> str | Absent:
@@ -60,7 +63,7 @@ def _api_key(node: Node) -> str | Absent:
 
 judge = Record(
     {
-        "from": _from,
+        "from": FROM,
         "clients": _clients,
         "authentication": Many(
             Record({"type": _api_key}, required=("type",)), 1, 1, "an endpoint without authentication is no gate"

@@ -5,7 +5,7 @@ from typing import Any
 
 from bartizan.policy.model import Strategy
 from bartizan.policy.nodes import Node
-from bartizan.policy.shapes import Choice, Either, Record, Text, Whole
+from bartizan.policy.shapes import Choice, Either, Record, Ruled, Text, Whole
 
 _FIGURE = Either(
     Whole(0, 100),
@@ -14,21 +14,20 @@ _FIGURE = Either(
 _ROLLING = Record({"maxSurge": _FIGURE, "maxUnavailable": _FIGURE})
 
 
-def _rolling(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _ROLLING(node)
+def _judge_rolling(node: Node, clean: Mapping[str, Any]) -> None:
     if len(clean) == len(_ROLLING.fields) and all(figure in (0, "0%") for figure in clean.values()):
         node.refuse("cannot have maxSurge and maxUnavailable both 0, since no pod could ever be replaced; raise one")
-    return clean
 
 
-_SHAPE = Record({"type": Choice(("RollingUpdate", "Recreate")), "rollingUpdate": _rolling})
+_SHAPE = Record({"type": Choice(("RollingUpdate", "Recreate")), "rollingUpdate": Ruled(_ROLLING, _judge_rolling)})
 
 
-def judge(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _SHAPE(node)
+def _judge_type(node: Node, clean: Mapping[str, Any]) -> None:
     if clean.get("type") == "Recreate" and "rollingUpdate" in clean:
         node.key("rollingUpdate", None).refuse("belongs to type RollingUpdate; remove it or set type to RollingUpdate")
-    return clean
+
+
+judge = Ruled(_SHAPE, _judge_type)
 
 
 def build(section: Mapping[str, Any]) -> Strategy:

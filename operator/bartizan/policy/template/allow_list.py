@@ -77,5 +77,5 @@ def weigh(value: object) -> int:
             total += 2 + len(item)
             waiting.extend(item)
         else:
-            total += len(item) if isinstance(item, str | bytes) else 8
+            total += len(item.encode("utf-8", "surrogatepass")) if isinstance(item, str) else 8
     return total

@@ -4,33 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy.nodes import Node, show
-from bartizan.policy.shapes import SUBDOMAIN, Choice, Many, Record, Refused, Switch, Text
-from bartizan.policy.template.resources import amount
+from bartizan.policy.shapes import SUBDOMAIN, Distinct, Many, Record, Refused, Ruled, Switch, Text
+from bartizan.policy.template import self_reference
 from bartizan.policy.template.security import UNKNOWN
 
 NAME = Text(
     256,
-    r"[A-Za-z_.-][A-Za-z0-9_.-]*",
+    r"(?!\.$|\.\.)[A-Za-z_.-][A-Za-z0-9_.-]*",
     "is not a variable's name; use letters, digits and '_', not starting with a digit",
 )
-_KEY = Text(253, r"(?!\.\.?$)[-._A-Za-z0-9]+", "is not a key; use letters, digits, '-', '_' and '.'")
-KEY_REFERENCE = Record({"name": SUBDOMAIN, "key": _KEY, "optional": Switch()}, required=("name", "key"))
-_FIELD_PATH = Text(
-    400,
-    r"metadata\.(name|namespace|uid|labels|annotations|(labels|annotations)\['[^']+'\])"
-    r"|spec\.(nodeName|serviceAccountName)|status\.(hostIPs?|podIPs?)",
-    "is not a field that a pod tells of itself; write for example metadata.name",
+KEY = Text(
+    253, r"(?!\.$|\.\.)[-._A-Za-z0-9]+", "is not a key; use letters, digits, '-', '_' and '.', without '..' in front"
 )
-FIELD_REFERENCE = Record({"apiVersion": Choice(("v1",)), "fieldPath": _FIELD_PATH}, required=("fieldPath",))
-_AMOUNTS = tuple(f"{part}.{name}" for part in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage"))
-RESOURCE_REFERENCE = Record(
-    {"containerName": Text(63), "resource": Choice(_AMOUNTS), "divisor": amount}, required=("resource",)
-)
+"""Of a Secret or a ConfigMap."""
+KEY_REFERENCE = Record({"name": SUBDOMAIN, "key": KEY, "optional": Switch()}, required=("name", "key"))
 SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _SOURCE = Record(
     {
-        "fieldRef": FIELD_REFERENCE,
-        "resourceFieldRef": RESOURCE_REFERENCE,
+        "fieldRef": self_reference.FIELD_OF_VARIABLE,
+        "resourceFieldRef": self_reference.RESOURCE_OF_VARIABLE,
         "configMapKeyRef": KEY_REFERENCE,
         "secretKeyRef": KEY_REFERENCE,
         "fileKeyRef": Refused("variables from files are set by whoever writes the file; use configMapKeyRef"),
@@ -45,23 +37,12 @@ _VARIABLE = Record(
 )
 
 
-def _variable(node: Node) -> dict[str, Any]:
-    clean = _VARIABLE(node)
+def _judge_variable(node: Node, clean: Mapping[str, Any]) -> None:
     if clean.get("value") and "valueFrom" in clean:
         node.refuse("has both value and valueFrom; keep one")
-    return clean
 
 
-def judge(node: Node) -> list[dict[str, Any]]:
-    variables: list[dict[str, Any]] = Many(_variable, 256)(node)
-    seen: set[str] = set()
-    for position, variable in enumerate(variables):
-        name = variable.get("name", "")
-        if name and name in seen:
-            node.index(position, variable).refuse(f"{show(name)} stands twice; keep one")
-        seen.add(name)
-    return variables
-
+VARIABLES = Distinct(Many(Ruled(_VARIABLE, _judge_variable), 256), ("name",))
 
 _ALL_OF = Record({"name": SUBDOMAIN, "optional": Switch()}, required=("name",))
 _PREFIX = Text(

@@ -22,7 +22,7 @@ def _is_plain(key: str) -> bool:
     return "/" not in key and "." not in key
 
 
-def _label_key(node: Node) -> str | Absent:
+def label_key(node: Node) -> str | Absent:
     key = LABEL_KEY(node)
     if isinstance(key, Absent):
         return key
@@ -36,7 +36,7 @@ def _label_key(node: Node) -> str | Absent:
     )
 
 
-def _annotation_key(node: Node) -> str | Absent:
+def annotation_key(node: Node) -> str | Absent:
     key = LABEL_KEY(node)
     if isinstance(key, Absent) or _is_plain(key) or key.startswith(ANNOTATION_PREFIXES):
         return key
@@ -50,8 +50,8 @@ def _annotation_key(node: Node) -> str | Absent:
 _NOT_FOR_TEMPLATES = Refused("the Deployment gives each pod its own; remove it")
 SHAPE = Record(
     {
-        "labels": Pairs(_label_key, LABEL_VALUE, 64),
-        "annotations": Pairs(_annotation_key, Text(8192, shortest=0), 64),
+        "labels": Pairs(label_key, LABEL_VALUE, 64),
+        "annotations": Pairs(annotation_key, Text(8192, shortest=0), 64),
         **dict.fromkeys(("name", "namespace", "generateName", "finalizers", "ownerReferences"), _NOT_FOR_TEMPLATES),
     },
     unknown=UNKNOWN,

@@ -4,6 +4,7 @@ from bartizan.policy import addresses
 from bartizan.policy.shapes import (
     SUBDOMAIN,
     Choice,
+    Distinct,
     Judge,
     Many,
     Only,
@@ -32,9 +33,9 @@ _CONTAINER: dict[str, Judge] = {
     "command": probe.ARGUMENTS,
     "args": probe.ARGUMENTS,
     "workingDir": _PATH,
-    "env": environment.judge,
+    "env": environment.VARIABLES,
     "envFrom": environment.FROM,
-    "resources": resources.judge,
+    "resources": resources.RESOURCES,
     "resizePolicy": resources.RESIZE,
     "volumeMounts": volumes.MOUNTS,
     "securityContext": security.CONTAINER,
@@ -53,6 +54,9 @@ _NEEDED = ("name", "image")
 CONTAINER = Record({**_CONTAINER, **probe.ON_CONTAINER}, required=_NEEDED, unknown=UNKNOWN)
 INIT_CONTAINER = Record({**_CONTAINER, **probe.ON_INIT}, required=_NEEDED, unknown=UNKNOWN)
 
+SHORTEST_GRACE_SECONDS = 5
+"""The model's preStop hook sleeps for three; Kubernetes refuses a pod whose grace is not longer than its hook."""
+_ALIAS = Record({"ip": addresses.judge_address, "hostnames": Many(SUBDOMAIN, 16)}, required=("ip", "hostnames"))
 _ACCOUNT = Refused("the endpoint has an account of its own, without rights; remove it")
 _HOST = "the pod would share the node's, where no network policy and no guard holds; remove it"
 _NAME = Refused("an endpoint is found by its Service; remove it")
@@ -64,7 +68,7 @@ POD = Record(
         "initContainers": Many(INIT_CONTAINER, 16),
         "volumes": volumes.SHAPE,
         "securityContext": security.POD,
-        "imagePullSecrets": Many(Record({"name": SUBDOMAIN}, required=("name",)), 16),
+        "imagePullSecrets": Distinct(Many(Record({"name": SUBDOMAIN}, required=("name",)), 16), ("name",)),
         "nodeSelector": scheduling.NODE_SELECTOR,
         "affinity": scheduling.AFFINITY,
         "tolerations": scheduling.TOLERATIONS,
@@ -73,11 +77,11 @@ POD = Record(
         "priorityClassName": SUBDOMAIN,
         "preemptionPolicy": Choice(("Never", "PreemptLowerPriority")),
         "runtimeClassName": SUBDOMAIN,
-        "terminationGracePeriodSeconds": Whole(1, 7200),
-        "hostUsers": Switch(),
-        "hostAliases": Many(
-            Record({"ip": addresses.judge_address, "hostnames": Many(SUBDOMAIN, 16)}, required=("ip", "hostnames")), 16
+        "terminationGracePeriodSeconds": Whole(
+            SHORTEST_GRACE_SECONDS, 7200, "the pod serves on for some seconds until no node sends it new clients"
         ),
+        "hostUsers": Switch(),
+        "hostAliases": Distinct(Many(_ALIAS, 16), ("ip",)),
         "os": Record({"name": Choice(("linux",), "endpoints run on Linux; write linux")}, required=("name",)),
         "restartPolicy": Choice(("Always",), "an endpoint runs on; write Always or remove it"),
         "dnsPolicy": Choice(("ClusterFirst",), "other resolvers carry data out; write ClusterFirst or remove it"),

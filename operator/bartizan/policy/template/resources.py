@@ -1,11 +1,12 @@
 """Resources of a container: amounts, and which devices may be asked for."""
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from bartizan.policy.nodes import Absent, Node, show
-from bartizan.policy.shapes import Choice, Many, Pairs, Record, Refused, Text
+from bartizan.policy.shapes import Choice, Distinct, Many, Pairs, Record, Refused, Ruled, Text
 from bartizan.policy.template.security import UNKNOWN
 
 DEVICES = (
@@ -24,10 +25,12 @@ HIGHEST_NUMBER = 2**53
 
 NAME = Text(
     128,
-    "|".join((r"cpu|memory|ephemeral-storage", r"hugepages-[0-9]+[KMG]i", *DEVICES)),
+    "|".join((r"cpu|memory|ephemeral-storage", r"hugepages-[1-9][0-9]{0,5}[KMG]i", *DEVICES)),
     "is not on the allow-list for resources, since a network device would walk round the network policy; "
     "ask for cpu, memory, ephemeral-storage, huge pages or an accelerator such as nvidia.com/gpu",
 )
+LEAST_NUMBER = 0.001
+"""A thousandth: of a processor, Kubernetes tells no smaller part."""
 _AMOUNT = Text(
     32,
     r"[0-9]+(\.[0-9]*)?([eE][0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?",
@@ -42,7 +45,9 @@ def amount(node: Node) -> str | int | Absent:
         return _AMOUNT(node)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < HIGHEST_NUMBER:
         return node.refuse(f'{show(value)} is not an amount; write for example 500m, 2 or "16Gi"')
-    return value if isinstance(value, int) else f"{value:.3f}"
+    if 0 < value < LEAST_NUMBER:
+        return node.refuse(f"{show(value)} is less than a thousandth; write for example 1m")
+    return value if isinstance(value, int) else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 _UNITS = {"n": -9, "u": -6, "m": -3, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -64,13 +69,40 @@ _RESOURCES = Record(
     },
     unknown=UNKNOWN,
 )
+HUGE = "hugepages-"
 SHARED = ("cpu", "memory", "ephemeral-storage")
 """May be asked for without a limit, and in fractions; devices and huge pages may not."""
 
 
-def judge(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _RESOURCES(node)
+BYTES = ("memory", "ephemeral-storage")
+
+
+def _judge(node: Node, clean: Mapping[str, Any]) -> None:
     limits, requests = clean.get("limits", {}), clean.get("requests", {})
+    for part, amounts in (("limits", limits), ("requests", requests)):
+        for name, given in amounts.items():
+            complaint = _complain(name, given)
+            if complaint:
+                node.key(part, None).key(name, given).refuse(f"{show(given)} {complaint}")
+    if any(name.startswith(HUGE) for name in (*limits, *requests)) and not {"cpu", "memory"} & {*limits, *requests}:
+        node.refuse("asks for huge pages alone; ask for cpu or memory, too")
+    _judge_requests(node, limits, requests)
+
+
+def _complain(name: str, given: str | int) -> str:
+    """What is wrong with one amount by itself."""
+    number = figure(given)
+    page = name.removeprefix(HUGE)
+    if page != name and number % figure(page):
+        return f"is not a multiple of a page, {page}; give one"
+    if name not in SHARED and number.denominator != 1:
+        return "is not a whole number; give one"
+    if name in BYTES and number.denominator != 1 and not re.search("[kKMGTPE]", str(given)):
+        return "is not a whole number of bytes; write for example 16Gi"
+    return ""
+
+
+def _judge_requests(node: Node, limits: Mapping[str, Any], requests: Mapping[str, Any]) -> None:
     for name, request in requests.items():
         spot = node.key("requests", None).key(name, request)
         limit = limits.get(name)
@@ -78,20 +110,15 @@ def judge(node: Node) -> dict[str, Any]:
             spot.refuse("needs the same amount under limits; add it there")
         elif limit is not None and not _fits(name, figure(request), figure(limit)):
             spot.refuse(f"{show(request)} does not fit the limit of {show(limit)}; lower it or raise the limit")
-    for name, limit in limits.items():
-        if name not in SHARED and figure(limit).denominator != 1:
-            node.key("limits", None).key(name, limit).refuse(f"{show(limit)} is not a whole number; give one")
-    return clean
 
 
 def _fits(name: str, request: Fraction, limit: Fraction) -> bool:
     return request <= limit if name in SHARED else request == limit
 
 
-RESIZE = Many(
-    Record(
-        {"resourceName": Choice(("cpu", "memory")), "restartPolicy": Choice(("NotRequired", "RestartContainer"))},
-        required=("resourceName", "restartPolicy"),
-    ),
-    4,
+RESOURCES = Ruled(_RESOURCES, _judge)
+_RESIZE = Record(
+    {"resourceName": Choice(("cpu", "memory")), "restartPolicy": Choice(("NotRequired", "RestartContainer"))},
+    required=("resourceName", "restartPolicy"),
 )
+RESIZE = Distinct(Many(_RESIZE, 4), ("resourceName",))

@@ -1,10 +1,23 @@
 """Where pods may run: node selection, affinity, tolerations, spreading; none of it touches the gate."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import label_selectors
-from bartizan.policy.nodes import Node
-from bartizan.policy.shapes import LABEL, LABEL_KEY, LABEL_VALUE, SUBDOMAIN, Choice, Many, Pairs, Record, Whole
+from bartizan.policy.nodes import Node, show
+from bartizan.policy.shapes import (
+    LABEL,
+    LABEL_KEY,
+    LABEL_VALUE,
+    SUBDOMAIN,
+    Choice,
+    Distinct,
+    Many,
+    Pairs,
+    Record,
+    Ruled,
+    Whole,
+)
 from bartizan.policy.template.security import UNKNOWN
 
 _WEIGHT = Whole(1, 100)
@@ -19,13 +32,14 @@ _NODE_REQUIREMENT = Record(
 )
 
 
-def _node_requirement(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _NODE_REQUIREMENT(node)
-    operator, count = clean.get("operator", ""), len(clean.get("values", ()))
+def _judge_requirement(node: Node, clean: Mapping[str, Any]) -> None:
+    values = clean.get("values", ())
+    operator, count = clean.get("operator", ""), len(values)
     fits = {"In": count > 0, "NotIn": count > 0, "Exists": count == 0, "DoesNotExist": count == 0}
     if operator and not fits.get(operator, count == 1):
         node.refuse(f"operator {operator} with {count} values means nothing; give In and NotIn some, Gt and Lt one")
-    return clean
+    if operator in ("Gt", "Lt") and not all(value.isdecimal() for value in values):
+        node.key("values", None).refuse(f"operator {operator} compares whole numbers; give one")
 
 
 _NODE_FIELD = Record(
@@ -34,7 +48,8 @@ _NODE_FIELD = Record(
     unknown=UNKNOWN,
 )
 _NODE_TERM = Record(
-    {"matchExpressions": Many(_node_requirement, 32), "matchFields": Many(_NODE_FIELD, 8)}, unknown=UNKNOWN
+    {"matchExpressions": Many(Ruled(_NODE_REQUIREMENT, _judge_requirement), 32), "matchFields": Many(_NODE_FIELD, 8)},
+    unknown=UNKNOWN,
 )
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -45,7 +60,21 @@ _NODE_AFFINITY = Record(
     },
     unknown=UNKNOWN,
 )
-_POD_TERM = Record(
+_MATCHING = ("matchLabelKeys", "mismatchLabelKeys")
+
+
+def _judge_matching(node: Node, clean: Mapping[str, Any]) -> None:
+    """Keys refine a selector; what stands in both lists could never hold."""
+    given = [field for field in _MATCHING if clean.get(field)]
+    if "labelSelector" not in clean:
+        for field in given:
+            node.key(field, None).refuse("refines labelSelector, which is missing; add it or remove this")
+    both = set(clean.get("matchLabelKeys", ())) & set(clean.get("mismatchLabelKeys", ()))
+    if both:
+        node.refuse(f"has {show(min(both))} in both matchLabelKeys and mismatchLabelKeys; keep one")
+
+
+_POD_TERM_SHAPE = Record(
     {
         "labelSelector": label_selectors.SHAPE,
         "namespaces": Many(LABEL, 32),
@@ -57,6 +86,7 @@ _POD_TERM = Record(
     required=("topologyKey",),
     unknown=UNKNOWN,
 )
+_POD_TERM = Ruled(_POD_TERM_SHAPE, _judge_matching)
 _POD_AFFINITY = Record(
     {
         _REQUIRED: Many(_POD_TERM, 16),
@@ -83,33 +113,37 @@ _TOLERATION = Record(
 )
 
 
-def _toleration(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _TOLERATION(node)
+def _judge_toleration(node: Node, clean: Mapping[str, Any]) -> None:
     if "key" not in clean and clean.get("operator") != "Exists":
         node.refuse("has neither key nor operator Exists; name the taint's key")
     if "tolerationSeconds" in clean and clean.get("effect") != "NoExecute":
         node.key("tolerationSeconds", None).refuse("is only read with effect NoExecute; remove it")
     if clean.get("operator") == "Exists" and clean.get("value"):
         node.key("value", None).refuse("is not read with operator Exists; remove it")
-    return clean
 
 
-TOLERATIONS = Many(_toleration, 64)
+TOLERATIONS = Many(Ruled(_TOLERATION, _judge_toleration), 64)
 _POLICY = Choice(("Honor", "Ignore"))
-SPREAD = Many(
-    Record(
-        {
-            "maxSkew": Whole(1, 1000),
-            "topologyKey": LABEL_KEY,
-            "whenUnsatisfiable": Choice(("DoNotSchedule", "ScheduleAnyway")),
-            "labelSelector": label_selectors.SHAPE,
-            "minDomains": Whole(1, 1000),
-            "nodeAffinityPolicy": _POLICY,
-            "nodeTaintsPolicy": _POLICY,
-            "matchLabelKeys": Many(LABEL_KEY, 16),
-        },
-        required=("maxSkew", "topologyKey", "whenUnsatisfiable"),
-        unknown=UNKNOWN,
-    ),
-    16,
+_SPREAD = Record(
+    {
+        "maxSkew": Whole(1, 1000),
+        "topologyKey": LABEL_KEY,
+        "whenUnsatisfiable": Choice(("DoNotSchedule", "ScheduleAnyway")),
+        "labelSelector": label_selectors.SHAPE,
+        "minDomains": Whole(1, 1000),
+        "nodeAffinityPolicy": _POLICY,
+        "nodeTaintsPolicy": _POLICY,
+        "matchLabelKeys": Many(LABEL_KEY, 16),
+    },
+    required=("maxSkew", "topologyKey", "whenUnsatisfiable"),
+    unknown=UNKNOWN,
 )
+
+
+def _judge_spread(node: Node, clean: Mapping[str, Any]) -> None:
+    _judge_matching(node, clean)
+    if "minDomains" in clean and clean.get("whenUnsatisfiable") == "ScheduleAnyway":
+        node.key("minDomains", None).refuse("is only read with whenUnsatisfiable DoNotSchedule; remove it")
+
+
+SPREAD = Distinct(Many(Ruled(_SPREAD, _judge_spread), 16), ("topologyKey", "whenUnsatisfiable"))

@@ -1,10 +1,11 @@
 """Security contexts: which fields may be set at all; what is merely weaker than the default is `weaknesses`' matter."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import names
 from bartizan.policy.nodes import Absent, Node
-from bartizan.policy.shapes import Choice, Judge, Many, Only, Record, Refused, Switch, Text, Whole
+from bartizan.policy.shapes import Choice, Judge, Many, Only, Record, Refused, Ruled, Switch, Text, Whole
 
 HIGHEST_ID = 2**31 - 1
 HARMLESS_CAPABILITY = "NET_BIND_SERVICE"
@@ -29,14 +30,17 @@ CONFINED_TYPES = ("container_t", "container_init_t", "container_kvm_t", "contain
 UNKNOWN = "is not on the allow-list for pod templates; remove it"
 
 
-def _user(node: Node) -> int | Absent:
-    user = Whole(0, HIGHEST_ID)(node)
+_ID = Whole(0, HIGHEST_ID)
+
+
+def judge_user(node: Node) -> int | Absent:
+    user = _ID(node)
     if user == names.GUARD_UID:
         return node.refuse(f"{user} is the guard's user; choose another")
     return user
 
 
-_ID = Whole(0, HIGHEST_ID)
+judge_group = _ID
 _PROFILE = Record(
     {
         "type": Choice(("RuntimeDefault", "Localhost", "Unconfined")),
@@ -62,38 +66,41 @@ _CAPABILITY = Choice(
 )
 
 
-def _profile(node: Node) -> dict[str, Any]:
-    clean: dict[str, Any] = _PROFILE(node)
+def _judge_profile(node: Node, clean: Mapping[str, Any]) -> None:
     is_local = clean.get("type") == "Localhost"
     if "type" in clean and is_local != ("localhostProfile" in clean):
         node.key("localhostProfile", None).refuse("belongs to type Localhost; add or remove it")
-    return clean
 
 
-def _dropped(node: Node) -> list[str]:
-    dropped: list[str] = Many(Text(64, r"[A-Z_]+", "is not a capability; write it in capitals, without CAP_"), 64)(node)
-    if "ALL" not in dropped:
+PROFILE = Ruled(_PROFILE, _judge_profile)
+
+
+def _judge_dropped(node: Node, clean: list[str]) -> None:
+    if "ALL" not in clean:
         node.refuse("does not hold ALL; write drop: [ALL] and name under `add` what is needed")
-    return dropped
 
+
+_DROPPED = Ruled(
+    Many(Text(64, r"[A-Z_]+", "is not a capability; write it in capitals, without CAP_"), 64), _judge_dropped
+)
 
 _SHARED: dict[str, Judge] = {
-    "runAsUser": _user,
-    "runAsGroup": _ID,
+    "runAsUser": judge_user,
+    "runAsGroup": judge_group,
     "runAsNonRoot": Switch(),
-    "seccompProfile": _profile,
-    "appArmorProfile": _profile,
+    "seccompProfile": PROFILE,
+    "appArmorProfile": PROFILE,
     "seLinuxOptions": _SELINUX,
     "windowsOptions": _WINDOWS,
 }
 POD = Record(
     {
         **_SHARED,
-        "fsGroup": _ID,
+        "fsGroup": judge_group,
         "fsGroupChangePolicy": Choice(("OnRootMismatch", "Always")),
-        "supplementalGroups": Many(_ID, 32),
+        "supplementalGroups": Many(judge_group, 32),
         "supplementalGroupsPolicy": Choice(("Merge", "Strict")),
-        "seLinuxChangePolicy": Choice(("MountOption", "Recursive")),
+        "seLinuxChangePolicy": Choice(("Recursive",)),
         "sysctls": Refused("kernel settings of the pod hold for the guard, too; remove it"),
     },
     unknown=UNKNOWN,
@@ -105,7 +112,7 @@ CONTAINER = Record(
         "readOnlyRootFilesystem": Switch(),
         "privileged": Only(False, "a privileged container owns the node; name single capabilities instead"),
         "procMount": Choice(("Default",), "an unmasked /proc shows and sets the node's kernel; remove it"),
-        "capabilities": Record({"add": Many(_CAPABILITY, 32), "drop": _dropped}, unknown=UNKNOWN),
+        "capabilities": Record({"add": Many(_CAPABILITY, 32), "drop": _DROPPED}, unknown=UNKNOWN),
     },
     unknown=UNKNOWN,
 )

@@ -1,7 +1,10 @@
 """Volumes: which kinds there may be, and how containers mount them."""
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from bartizan.policy.nodes import Node, show
 from bartizan.policy.shapes import (
     LABEL,
     LABEL_KEY,
@@ -13,13 +16,15 @@ from bartizan.policy.shapes import (
     Pairs,
     Record,
     Refused,
+    Ruled,
     Switch,
     Text,
     Whole,
 )
-from bartizan.policy.template.environment import FIELD_REFERENCE, RESOURCE_REFERENCE
-from bartizan.policy.template.resources import amount
+from bartizan.policy.template.environment import KEY
+from bartizan.policy.template.resources import amount, figure
 from bartizan.policy.template.security import UNKNOWN
+from bartizan.policy.template.self_reference import FIELD_OF_FILE, RESOURCE_OF_FILE
 
 _NODE = Refused("it reaches into the node; use a persistentVolumeClaim")
 _TOKEN = Refused("the model has no business with the API server or other identities; remove it")
@@ -29,19 +34,39 @@ _MODE = Whole(0, 0o777)
 _FILE = Text(
     253, r"(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+", "is not a path within the volume; write it relative and without '..'"
 )
-_ITEMS = Many(Record({"key": Text(253), "path": _FILE, "mode": _MODE}, required=("key", "path")), 128)
+_ITEM_PATH = Text(
+    253,
+    r"(?!/|\.\.)(?!.*/\.\.(/|$))[^\x00-\x1f]+",
+    "is not a path for a file of a volume; write it relative and without '..' in front of any part",
+)
+_ITEMS = Many(Record({"key": KEY, "path": _ITEM_PATH, "mode": _MODE}, required=("key", "path")), 128)
 _DOWNWARD_ITEM = Record(
-    {"path": _FILE, "fieldRef": FIELD_REFERENCE, "resourceFieldRef": RESOURCE_REFERENCE, "mode": _MODE},
+    {"path": _ITEM_PATH, "fieldRef": FIELD_OF_FILE, "resourceFieldRef": RESOURCE_OF_FILE, "mode": _MODE},
     required=("path",),
     one_of=("fieldRef", "resourceFieldRef"),
 )
 _DOWNWARD = Many(_DOWNWARD_ITEM, 64)
-_SIZE = Record({"storage": amount}, required=("storage",))
+
+
+def _judge_size(node: Node, clean: Mapping[str, Any]) -> None:
+    if "storage" in clean and not figure(clean["storage"]):
+        node.key("storage", clean["storage"]).refuse("0 is no size for a volume; write for example 10Gi")
+
+
+_SIZE = Ruled(Record({"storage": amount}, required=("storage",)), _judge_size)
 _STORAGE = Record({"requests": _SIZE, "limits": _SIZE}, required=("requests",))
 _ACCESS_MODE = Choice(("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"))
+_ONE_POD = "ReadWriteOncePod"
+
+
+def _judge_modes(node: Node, clean: list[str]) -> None:
+    if _ONE_POD in clean and len(clean) > 1:
+        node.refuse(f"has {_ONE_POD} beside other modes; keep it alone or remove it")
+
+
 _CLAIM_SPEC = Record(
     {
-        "accessModes": Many(_ACCESS_MODE, 4, 1),
+        "accessModes": Ruled(Many(_ACCESS_MODE, 4, 1), _judge_modes),
         "resources": _STORAGE,
         "storageClassName": SUBDOMAIN,
         "volumeMode": Choice(("Filesystem",), "raw devices are not for endpoints; write Filesystem"),
@@ -54,6 +79,7 @@ _CLAIM_TEMPLATE = Record(
     required=("spec",),
     unknown=UNKNOWN,
 )
+_PROJECTED_KINDS = ("configMap", "secret", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
 _PROJECTED = Record(
     {
         "configMap": Record({"name": SUBDOMAIN, "items": _ITEMS, "optional": Switch()}, required=("name",)),
@@ -64,7 +90,26 @@ _PROJECTED = Record(
         "podCertificate": _TOKEN,
     },
     unknown=UNKNOWN,
+    one_of=_PROJECTED_KINDS,
 )
+
+
+def _judge_paths(node: Node, clean: list[dict[str, Any]]) -> None:
+    """Two sources may not write one file."""
+    seen: set[str] = set()
+    for position, source in enumerate(clean):
+        for path in _paths(source):
+            if path in seen:
+                node.index(position, source).refuse(
+                    f"writes {show(path)}, as an item before it does; choose another path"
+                )
+            seen.add(path)
+
+
+def _paths(source: Mapping[str, Any]) -> Iterator[str]:
+    for kind in source.values():
+        yield from (posixpath.normpath(item["path"]) for item in kind.get("items", ()) if "path" in item)
+
 
 SOURCES: Mapping[str, Judge] = {
     "emptyDir": Record(
@@ -82,7 +127,9 @@ SOURCES: Mapping[str, Judge] = {
     "persistentVolumeClaim": Record({"claimName": SUBDOMAIN, "readOnly": Switch()}, required=("claimName",)),
     "downwardAPI": Record({"items": _DOWNWARD, "defaultMode": _MODE}),
     "ephemeral": Record({"volumeClaimTemplate": _CLAIM_TEMPLATE}, required=("volumeClaimTemplate",)),
-    "projected": Record({"sources": Many(_PROJECTED, 32), "defaultMode": _MODE}),
+    "projected": Record(
+        {"sources": Ruled(Many(_PROJECTED, 32, 1), _judge_paths), "defaultMode": _MODE}, required=("sources",)
+    ),
     "image": Refused("older clusters that are supported drop it unsaid; fill a persistentVolumeClaim by a Job"),
     "hostPath": _NODE,
     "csi": _DRIVER,
@@ -99,19 +146,24 @@ _MOUNT_PATH = Text(
     r"/[^:\x00-\x1f]*",
     "is not a path to mount at; start it with '/' and leave out ':'",
 )
-MOUNTS = Many(
-    Record(
-        {
-            "name": LABEL,
-            "mountPath": _MOUNT_PATH,
-            "subPath": _FILE,
-            "subPathExpr": Refused("the path would depend on variables; use subPath"),
-            "readOnly": Switch(),
-            "recursiveReadOnly": Choice(("Disabled", "IfPossible", "Enabled")),
-            "mountPropagation": Choice(("None",), "mounts that spread reach into the node; remove it"),
-        },
-        required=("name", "mountPath"),
-        unknown=UNKNOWN,
-    ),
-    64,
+_MOUNT = Record(
+    {
+        "name": LABEL,
+        "mountPath": _MOUNT_PATH,
+        "subPath": _FILE,
+        "subPathExpr": Refused("the path would depend on variables; use subPath"),
+        "readOnly": Switch(),
+        "recursiveReadOnly": Choice(("Disabled", "IfPossible", "Enabled")),
+        "mountPropagation": Choice(("None",), "mounts that spread reach into the node; remove it"),
+    },
+    required=("name", "mountPath"),
+    unknown=UNKNOWN,
 )
+
+
+def _judge_mount(node: Node, clean: Mapping[str, Any]) -> None:
+    if clean.get("recursiveReadOnly", "Disabled") != "Disabled" and not clean.get("readOnly"):
+        node.key("recursiveReadOnly", None).refuse("belongs to readOnly: true; add that or remove this")
+
+
+MOUNTS = Many(Ruled(_MOUNT, _judge_mount), 64)
