@@ -53,6 +53,7 @@ FUNCTIONS: dict[Judge, st.SearchStrategy[Any]] = {
     metadata.annotation_key: st.sampled_from(["a", "checksum/a", "B"]),
     security.judge_user: st.sampled_from([0, 1, 64002, 2**31 - 1]),
     security.judge_group: st.sampled_from([0, 1, 64002, 2**31 - 1]),
+    security.judge_group_of_all: st.sampled_from([1, 64000, 64002, 2**31 - 1]),
 }
 
 

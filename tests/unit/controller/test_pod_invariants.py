@@ -51,7 +51,10 @@ NUMBERS = [0, 1, -1, 64000, 64002, names.GUARD_UID, float(names.GUARD_UID), str(
 SECURITY = [{"runAsUser": names.GUARD_UID}, {"runAsUser": 0, "runAsNonRoot": False}, {"privileged": True},
             {"capabilities": {"add": ["KILL", "SETUID"], "drop": ["ALL"]}}, {"capabilities": {"drop": []}},
             {"runAsGroup": names.GUARD_UID, "allowPrivilegeEscalation": True}, {"procMount": "Unmasked"},
-            {"fsGroup": names.GUARD_UID, "supplementalGroups": [0, names.GUARD_UID]}]
+            {"fsGroup": names.GUARD_UID, "supplementalGroups": [0, names.GUARD_UID]}, {"supplementalGroups": [0]},
+            {"appArmorProfile": {"type": "Unconfined"}}, {"seLinuxOptions": {"type": "container_engine_t"}},
+            {"appArmorProfile": {"type": "Localhost", "localhostProfile": "x"}}, {"seLinuxOptions": {"user": "root"}},
+            {"seccompProfile": {"type": "Unconfined"}, "runAsNonRoot": False}, {"fsGroup": 0, "runAsGroup": 0}]
 SOURCES: list[dict[str, Any]] = [
            {"emptyDir": {}}, {"secret": {"secretName": "tiny.guard.bartizan"}}, {"hostPath": {"path": "/"}},
            {"projected": {"sources": [{"secret": {"name": "tiny.guard.bartizan"}}]}}, {"csi": {"driver": "d"}},
@@ -228,6 +231,7 @@ def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
     spec = template["spec"]
     theirs = [*spec["initContainers"][1:], *spec["containers"]]
     _hold_our_containers(deployment, spec)
+    _hold_the_guards_confinement(spec)
     _hold_our_volumes(spec)
     _hold_the_pod(template)
     for item in theirs:
@@ -246,6 +250,21 @@ def _hold_our_containers(deployment: ModelDeployment, spec: dict[str, Any]) -> N
     assert [name for name in found if name.startswith("bartizan")] == list(OURS)
     assert [item["name"] for item in everyone if "restartPolicy" in item] == ["bartizan-guard"]
     assert [item["name"] for item in everyone if "ports" in item] == ["bartizan-guard"]
+
+
+def _hold_the_guards_confinement(spec: dict[str, Any]) -> None:
+    """The restricted profile, by what the guard says and by what it would inherit from the pod."""
+    pod, own = spec["securityContext"], spec["initContainers"][0]["securityContext"]
+    context = {**pod, **own}
+    assert (context["runAsUser"], context["runAsGroup"]) == (names.GUARD_UID, names.GUARD_UID)
+    assert (context["runAsNonRoot"], context["privileged"], context["allowPrivilegeEscalation"]) == (True, False, False)
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert context.get("appArmorProfile", {"type": "RuntimeDefault"}) == {"type": "RuntimeDefault"}
+    assert not context.get("seLinuxOptions", {}).keys() - {"level"}
+    assert not {0, names.GUARD_UID} & {context["fsGroup"], *context.get("supplementalGroups", ())}
+    assert "sysctls" not in context
 
 
 def _hold_our_volumes(spec: dict[str, Any]) -> None:

@@ -25,7 +25,11 @@ STATE_PATH = "/var/lib/bartizan"
 
 
 def restricted() -> dict[str, Any]:
-    """Security context of our own containers: the restricted profile, spelt out, and a read-only root."""
+    """Security context of our own containers: the restricted profile, spelt out, and a read-only root.
+
+    What it leaves to the pod (AppArmor, SELinux, further groups), the template may not loosen there: a profile named
+    here would keep the pod off nodes without AppArmor.
+    """
     return {
         "runAsUser": names.GUARD_UID,
         "runAsGroup": names.GUARD_UID,

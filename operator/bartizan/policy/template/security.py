@@ -40,7 +40,21 @@ def judge_user(node: Node) -> int | Absent:
     return user
 
 
-judge_group = _ID
+def judge_group(node: Node) -> int | Absent:
+    group = _ID(node)
+    if group == names.GUARD_UID:
+        return node.refuse(f"{group} is the guard's group; choose another")
+    return group
+
+
+def judge_group_of_all(node: Node) -> int | Absent:
+    """A group that every process of the pod is in, whatever its container says."""
+    group = judge_group(node)
+    if group == 0 and not isinstance(group, Absent):
+        return node.refuse("0 is root's group, and the guard would be in it, too; write runAsGroup on the container")
+    return group
+
+
 _PROFILE = Record(
     {
         "type": Choice(("RuntimeDefault", "Localhost", "Unconfined")),
@@ -52,15 +66,15 @@ _PROFILE = Record(
     unknown=UNKNOWN,
 )
 _WINDOWS = Refused("endpoints run on Linux; remove it")
-_SELINUX = Record(
-    {
-        "level": Text(),
-        "type": Choice(CONFINED_TYPES, "other types leave the container's confinement; write container_t or remove it"),
-        "user": Refused("a SELinux user of one's own leaves the container's confinement; remove it"),
-        "role": Refused("a SELinux role of one's own leaves the container's confinement; remove it"),
-    },
-    unknown=UNKNOWN,
+_LEVEL = Text(
+    253, r"s[0-9]+(-s[0-9]+)?(:c[0-9]+([.,]c[0-9]+)*)?", "is not a SELinux level; write for example s0:c123,c456"
 )
+_SELINUX: dict[str, Judge] = {
+    "level": _LEVEL,
+    "type": Choice(CONFINED_TYPES, "other types leave the container's confinement; write container_t or remove it"),
+    "user": Refused("a SELinux user of one's own leaves the container's confinement; remove it"),
+    "role": Refused("a SELinux role of one's own leaves the container's confinement; remove it"),
+}
 _CAPABILITY = Choice(
     CAPABILITIES, "others reach beyond the container; remove it, or write it without CAP_ and in capitals"
 )
@@ -90,15 +104,23 @@ _SHARED: dict[str, Judge] = {
     "runAsNonRoot": Switch(),
     "seccompProfile": PROFILE,
     "appArmorProfile": PROFILE,
-    "seLinuxOptions": _SELINUX,
+    "seLinuxOptions": Record(_SELINUX, unknown=UNKNOWN),
     "windowsOptions": _WINDOWS,
 }
+_FOR_ALL = "at the pod it would hold for the guard, too; write it on the containers that need it"
+_APPARMOR_OF_POD = Record(
+    {"type": Choice(("RuntimeDefault",), _FOR_ALL), "localhostProfile": Refused(_FOR_ALL)},
+    required=("type",),
+    unknown=UNKNOWN,
+)
 POD = Record(
     {
         **_SHARED,
-        "fsGroup": judge_group,
+        "appArmorProfile": _APPARMOR_OF_POD,
+        "seLinuxOptions": Record({**_SELINUX, "type": Refused(_FOR_ALL)}, unknown=UNKNOWN),
+        "fsGroup": judge_group_of_all,
         "fsGroupChangePolicy": Choice(("OnRootMismatch", "Always")),
-        "supplementalGroups": Many(judge_group, 32),
+        "supplementalGroups": Many(judge_group_of_all, 32),
         "supplementalGroupsPolicy": Choice(("Merge", "Strict")),
         "seLinuxChangePolicy": Choice(("Recursive",)),
         "sysctls": Refused("kernel settings of the pod hold for the guard, too; remove it"),
