@@ -4,16 +4,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bartizan.controller.builders.guard_container import GUARD
+from bartizan.controller.builders.pod_template import CLOSED
 
 Live = Mapping[str, Any]
 
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+API_DEFAULTS = {"automountServiceAccountToken": True, "enableServiceLinks": True}
+"""What absence means where it does not mean shut; the API server leaves the others out when they are false."""
 HARMLESS_WAITING = frozenset({"PodInitializing", "ContainerCreating"})
 
 
 def is_gated(pod: Live, templates: Iterable[Live]) -> bool:
-    """The guard runs as one of the templates says: a native sidecar, with our image and arguments, under our rule."""
-    guard = _guard(pod["spec"])
-    return guard is not None and any(guard == _guard(template["spec"]) for template in templates)
+    """The guard runs as one of the templates says, and neither host nor stranger shares the pod with it."""
+    gate = _gate(pod["spec"])
+    return gate is not None and any(gate == _gate(template["spec"]) for template in templates)
+
+
+def _gate(spec: Live) -> tuple[object, ...] | None:
+    """What makes the pod a gated one; None without the guard."""
+    guard = _guard(spec)
+    if guard is None:
+        return None
+    closed = [spec.get(field, API_DEFAULTS.get(field, value)) for field, value in CLOSED.items()]
+    containers = {group: sorted(item["name"] for item in spec.get(group) or ()) for group in CONTAINERS}
+    return guard, closed, containers
 
 
 def _guard(spec: Live) -> tuple[object, ...] | None:
