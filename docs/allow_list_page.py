@@ -22,6 +22,7 @@ from bartizan.policy.shapes import (
 from bartizan.policy.template import (
     allow_list,
     arguments,
+    command_line,
     environment,
     metadata,
     mounts,
@@ -110,8 +111,12 @@ def _rest() -> str:
 
 It needs `command`: the launcher starts the server and cannot see the image's entry point. What the command line says
 about listening, and these variables: {_list(variables)},
-must not contradict `spec.serving`. This finds mistakes, not malice: what holds against a server that
-binds elsewhere is the network policy.
+must not contradict `spec.serving`, nor must the flags in {_list(command_line.ARGUMENT_VARIABLES)}.
+`$(NAME)` and `$NAME` are read where the variable's value is written in `env`.
+
+A server that names no address with transport Loopback, and one whose address comes from a variable that cannot be read
+here, show in the condition Hardened: many servers then listen on the pod's address. This finds mistakes, not malice:
+what holds against a server that binds elsewhere is the network policy.
 
 | Refused | Why |
 |---|---|

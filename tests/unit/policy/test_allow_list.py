@@ -1,5 +1,6 @@
 """The allow-list knows every field that Kubernetes has, and lets harmless templates pass whole."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,26 @@ from kubernetes import client
 from tests.cluster.bad_manifests import HERE, load, place
 
 from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment, Weakness
+from bartizan.policy.model import Identity, ModelDeployment, Problem, Weakness
 from bartizan.policy.parse import parse
 from bartizan.policy.shapes import Record
-from bartizan.policy.template import allow_list, pod, probe, security, volumes
+from bartizan.policy.template import allow_list, arguments, pod, probe, security, volumes
 
 IDENTITY = Identity("default", "tiny", "uid", "namespace-uid")
 GOOD = sorted((HERE / "good").glob("*.yaml"))
 FIRST = "spec.template.spec.containers[0]"
 
 
-def read(**changes: Any) -> ModelDeployment:
-    """The base manifest with these spots changed."""
+def judged(changes: dict[str, Any]) -> ModelDeployment | tuple[Problem, ...]:
     manifest = load(HERE / "base.yaml")
     for spot, value in changes.items():
         place(manifest, spot, value)
-    result = parse(manifest, IDENTITY)
+    return parse(manifest, IDENTITY)
+
+
+def read(**changes: Any) -> ModelDeployment:
+    """The base manifest with these spots changed."""
+    result = judged(changes)
     assert isinstance(result, ModelDeployment), [str(problem) for problem in result]
     return result
 
@@ -146,12 +151,49 @@ def test_a_flag_may_stand_in_the_command_and_its_value_in_the_arguments() -> Non
 
 @pytest.mark.parametrize(
     "command",
-    [["serve"], ["serve", "--host=127.0.0.1", "--port", "8000"], ["ollama", "--host", "127.0.0.1:8000"]],
+    [
+        ["serve", "--host=127.0.0.1", "--port", "8000"],
+        ["ollama", "--host", "127.0.0.1:8000"],
+        ["gunicorn", "-b", "127.0.0.1:8000", "app"],
+        ["llama-server", "-b", "2048", "--host", "localhost"],
+        ["serve", "--host", "$(HERE)", "--port=$(PORT)"],
+        ["sh", "-c", "serve $LISTEN"],
+        ["env", "UVICORN_HOST=127.0.0.1", "uvicorn", "app"],
+    ],
     ids=" ".join,
 )
 def test_commands_that_agree_with_loopback_pass(command: list[str]) -> None:
-    changes = {"spec.serving": {"transport": "Loopback", "port": 8000}, f"{FIRST}.command": command}
-    assert read(**changes).spec.serving.port == 8000
+    variables = {"HERE": "127.0.0.1", "PORT": "8000", "LISTEN": "--host $(HERE) --port $(PORT)"}
+    env = [{"name": name, "value": value} for name, value in variables.items()]
+    spec = read(**LOOPBACK, **{f"{FIRST}.command": command, f"{FIRST}.env": env}).spec
+    assert spec.serving.port == 8000
+    assert spec.template.weaknesses == ()
+
+
+LOOPBACK = {"spec.serving": {"transport": "Loopback", "port": 8000}}
+
+
+def test_a_server_that_names_no_address_is_a_weakness() -> None:
+    found = read(**LOOPBACK, **{f"{FIRST}.command": ["serve", "--port", "8000"]}).spec.template.weaknesses
+    assert found == (Weakness("model", f"{FIRST}.command", arguments.NO_ADDRESS),)
+    by_variable = [{"name": "OLLAMA_HOST", "value": "127.0.0.1:8000"}]
+    assert (
+        read(**LOOPBACK, **{f"{FIRST}.command": ["ollama"], f"{FIRST}.env": by_variable}).spec.template.weaknesses == ()
+    )
+
+
+@pytest.mark.parametrize("host", ["$(HOST)", "$HOST", "$$0", "$(HOST):8000"])
+def test_an_address_that_cannot_be_read_is_a_weakness(host: str) -> None:
+    found = read(**LOOPBACK, **{f"{FIRST}.command": ["serve", "--host", host]}).spec.template.weaknesses
+    assert found == (Weakness("model", f"{FIRST}.command[1]", arguments.UNREAD_ADDRESS),)
+
+
+def test_t79_variables_of_variables_do_not_grow_without_end() -> None:
+    env = [{"name": "A0", "value": "--host "}]
+    env += [{"name": f"A{number}", "value": f"$(A{number - 1})" * 9} for number in range(1, 200)]
+    began = time.process_time()
+    judged({f"{FIRST}.env": env, f"{FIRST}.args": ["$(A2) $(A3) $(A150) " * 700]})
+    assert time.process_time() - began < 2.0
 
 
 def test_tables_hold_judges_only() -> None:

@@ -1,8 +1,8 @@
 """The template's reading, top to bottom: size, tables, rules across fields, weaknesses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from bartizan.policy.model import Template
+from bartizan.policy.model import Template, Weakness
 from bartizan.policy.nodes import Clean, Node
 from bartizan.policy.shapes import Record
 from bartizan.policy.template import arguments, environment, metadata, mounts, pod, probe, references, weaknesses
@@ -22,14 +22,22 @@ def judge(node: Node, place: Place) -> Template:
         return Template({}, {}, {})
     clean = _SHAPE(node)
     spec = clean.get("spec", {})
-    _judge_across(node.key("spec", spec), spec, place)
+    spec_node = node.key("spec", spec)
+    _judge_across(spec_node, spec, place)
     described = clean.get("metadata", {})
     return Template(
         labels=described.get("labels", {}),
         annotations=described.get("annotations", {}),
         spec=spec,
-        weaknesses=weaknesses.find(spec),
+        weaknesses=(*weaknesses.find(spec), *_find_in_serving(spec_node, spec, place)),
     )
+
+
+def _find_in_serving(spec_node: Node, spec: Clean, place: Place) -> Iterator[Weakness]:
+    for position, container in enumerate(spec.get("containers", ())):
+        if container.get("name") == place.serving.container:
+            node = spec_node.key("containers", None).index(position, container)
+            yield from arguments.find_weaknesses(node, container, place)
 
 
 def _judge_across(spec_node: Node, spec: Clean, place: Place) -> None:
