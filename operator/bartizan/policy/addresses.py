@@ -8,23 +8,46 @@ from bartizan.policy.nodes import ABSENT, Absent, Node, show
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-NEVER_REACHED: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(cidr)
+_SHUT: tuple[ipaddress.IPv4Network, ...] = tuple(
+    ipaddress.IPv4Network(cidr)
+    for cidr in ("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+)
+"""Link-local, where most clouds keep their metadata service, and those that live elsewhere: Alibaba, Azure, Oracle."""
+
+_SHUT_6: tuple[ipaddress.IPv6Network, ...] = tuple(
+    ipaddress.IPv6Network(cidr)
     for cidr in (
-        "169.254.0.0/16",
-        "100.100.100.200/32",
-        "168.63.129.16/32",
-        "192.0.0.192/32",
         "fe80::/10",
-        "fd00:ec2::254/128",
+        "fd00:ec2::/32",
         "fd20:ce::254/128",
+        "fd00:c1::a9fe:a9fe/128",
+        "fd00:42::42/128",
+        "fd00:a9fe:a9fe::1/128",
+        "fd00:100::100:200/128",
     )
 )
-"""Link-local, where most clouds keep their metadata service, and the services that live elsewhere: Alibaba, Azure,
-Oracle, then IPv6: link-local, AWS, Google."""
+"""Link-local, then the services of AWS (metadata, DNS and time lie in one range), Google, Oracle, Scaleway, Linode and
+Alibaba."""
+
+TRANSLATED = tuple(ipaddress.IPv6Network(cidr) for cidr in ("64:ff9b::/96", "::/96"))
+"""Ranges whose last 32 bits are an IPv4 address that a gateway may translate to: NAT64 (RFC 6052), IPv4-compatible."""
 
 MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-"""IPv4-mapped addresses: the IPv4 rules above could be walked round through them."""
+"""IPv4-mapped addresses: the IPv4 rules above could be walked round through them. They are refused as peers, but cannot
+be excepted: Kubernetes reads them as IPv4. Nor need they be, since no node sends a packet to one."""
+
+
+def _translated(shut: ipaddress.IPv4Network, prefix: ipaddress.IPv6Network) -> ipaddress.IPv6Network:
+    address = int(prefix.network_address) + int(shut.network_address)
+    return ipaddress.IPv6Network((address, 96 + shut.prefixlen))
+
+
+NEVER_REACHED: tuple[Network, ...] = (
+    *_SHUT,
+    *_SHUT_6,
+    *(_translated(shut, prefix) for prefix in TRANSLATED for shut in _SHUT),
+)
+"""Refused as peers, and excepted from every wider range."""
 
 WIDEST_CLIENTS = {4: 8, 6: 32}
 """Prefix lengths: a wider range of clients is the internet by another name."""

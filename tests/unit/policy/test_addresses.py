@@ -74,3 +74,33 @@ def test_odd_spellings_are_refused(value: object) -> None:
 def test_nothing_raises(value: object) -> None:
     addresses.judge_clients(node(value))
     addresses.judge_address(node(value))
+
+
+METADATA = [
+    *("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    *("fe80::a9fe:a9fe", "fd00:ec2::254", "fd00:ec2::23", "fd00:ec2::253", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+    *("fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:100::100:200"),
+    *("64:ff9b::a9fe:a9fe", "64:ff9b::6464:64c8", "::a9fe:a9fe", "::168.63.129.16"),
+]
+
+
+@pytest.mark.parametrize("text", METADATA)
+def test_a_metadata_address_is_no_peer_and_is_excepted_from_every_wider_range(text: str) -> None:
+    address = ipaddress.ip_address(text)
+    longest = address.max_prefixlen
+    for judge in (addresses.judge_peer, addresses.judge_clients):
+        assert judge(node(f"{address}/{longest}")) is ABSENT
+    for prefix in range(longest):
+        network = ipaddress.ip_network((address, prefix), strict=False)
+        is_refused = addresses.judge_peer(node(str(network))) is ABSENT
+        excepted = addresses.exceptions_within(str(network))
+        assert is_refused or any(address in ipaddress.ip_network(shut) for shut in excepted), network
+
+
+@pytest.mark.parametrize("text", ["::ffff:169.254.169.254/128", "::ffff:a9fe:0/112", "::ffff:0:0/96"])
+def test_mapped_forms_are_no_peers(text: str) -> None:
+    assert addresses.judge_peer(node(text)) is ABSENT
+
+
+def test_no_exception_is_in_a_form_that_kubernetes_reads_as_ipv4() -> None:
+    assert not any(addresses.contains(addresses.MAPPED, shut) for shut in addresses.NEVER_REACHED)
