@@ -1,0 +1,148 @@
+"""No field of the API exists that nothing enforces: each, set otherwise, changes what the endpoint owns.
+
+The fields are walked in the CRD itself, so a new one without a case here fails.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.bad_manifests import place
+from tests.unit.controller import worlds
+
+from bartizan.cli import render
+from bartizan.controller.builders import guard_document
+from bartizan.policy.model import ModelDeployment
+from bartizan.policy.parse import parse
+
+CRD = Path(__file__).parents[2] / "crds" / "bartizan.dev_modeldeployments.yaml"
+SCHEMA = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+SELECTOR = {"from": {"namespaces": "Selector", "selector": {"matchLabels": {"a": "b"}}}}
+LOOPBACK = {"transport": "Loopback", "port": 8000}
+CONTAINERS = [{"name": name, "image": "x", "command": ["serve"]} for name in ("model", "other")]
+
+
+def egress(**peer: Any) -> list[dict[str, Any]]:
+    return [{"to": [peer], "ports": [{"port": 443}]}]
+
+
+def expressions(operator: str, *values: str, key: str = "a") -> dict[str, Any]:
+    return {"matchExpressions": [{"key": key, "operator": operator, **({"values": list(values)} if values else {})}]}
+
+
+Case = tuple[dict[str, Any], dict[str, Any]]
+
+
+def of_selector(path: str, spot: str, given: dict[str, Any]) -> dict[str, Case]:
+    """Cases of one label selector, which stands at `spot` once `given` is set."""
+    one, other = expressions("In", "b"), expressions("In", "c")
+    return {
+        f"{path}.matchLabels": ({**given, spot: {"matchLabels": {"a": "b"}}}, {spot: {"matchLabels": {"a": "c"}}}),
+        f"{path}.matchExpressions[].key": ({**given, spot: one}, {spot: expressions("In", "b", key="z")}),
+        f"{path}.matchExpressions[].operator": ({**given, spot: one}, {spot: expressions("Exists")}),
+        f"{path}.matchExpressions[].values": ({**given, spot: one}, {spot: other}),
+    }
+
+
+PEER = "network.egress[].to[]"
+TO = "spec.network.egress[0].to[0]"
+PORTS = "spec.network.egress[0].ports[0]"
+ANY_EGRESS = {"spec.network": {"egress": egress(podSelector={"matchLabels": {"a": "b"}})}}
+CASES: dict[str, Case] = {
+    "model.name": ({}, {"spec.model.name": "other"}),
+    "template.metadata": ({}, {"spec.template.metadata": {"labels": {"a": "b"}}}),
+    "template.spec": ({}, {"spec.template.spec.priorityClassName": "high"}),
+    "replicas": ({}, {"spec.replicas": 2}),
+    "serving.transport": ({}, {"spec.serving": LOOPBACK}),
+    "serving.socketPath": ({}, {"spec.serving": {"socketPath": "/run/other/a.sock"}}),
+    "serving.port": ({"spec.serving": LOOPBACK}, {"spec.serving.port": 8001}),
+    "serving.container": (
+        {"spec.template.spec.containers": CONTAINERS, "spec.serving": {"container": "model"}},
+        {"spec.serving": {"container": "other"}},
+    ),
+    "access.from.namespaces": ({}, {"spec.access": {"from": {"namespaces": "All"}}}),
+    "access.from.ipBlocks": ({}, {"spec.access": {"from": {"ipBlocks": ["10.0.0.0/8"]}}}),
+    **of_selector("access.from.selector", "spec.access.from.selector", {"spec.access": SELECTOR}),
+    "access.clients[].name": ({"spec.access": {"clients": [{"name": "a"}]}}, {"spec.access.clients[0].name": "b"}),
+    "access.clients[].keyEpoch": (
+        {"spec.access": {"clients": [{"name": "a"}]}},
+        {"spec.access.clients[0].keyEpoch": 2},
+    ),
+    "limits.requests[].limit": ({}, {"spec.limits": {"requests": [{"limit": 7, "window": "1m"}]}}),
+    "limits.requests[].window": ({}, {"spec.limits": {"requests": [{"limit": 60, "window": "2m"}]}}),
+    "limits.concurrent": ({}, {"spec.limits": {"concurrent": 9}}),
+    "limits.concurrentPerClient": ({}, {"spec.limits": {"concurrentPerClient": 3}}),
+    f"{PEER}.ipBlock.cidr": (
+        {"spec.network": {"egress": egress(ipBlock={"cidr": "10.0.0.0/8"})}},
+        {f"{TO}.ipBlock.cidr": "10.0.0.0/9"},
+    ),
+    f"{PEER}.ipBlock.except": (
+        {"spec.network": {"egress": egress(ipBlock={"cidr": "10.0.0.0/8"})}},
+        {f"{TO}.ipBlock.except": ["10.1.0.0/16"]},
+    ),
+    **of_selector(f"{PEER}.namespaceSelector", f"{TO}.namespaceSelector", ANY_EGRESS),
+    **of_selector(f"{PEER}.podSelector", f"{TO}.podSelector", ANY_EGRESS),
+    "network.egress[].ports[].protocol": (ANY_EGRESS, {f"{PORTS}.protocol": "UDP"}),
+    "network.egress[].ports[].port": (ANY_EGRESS, {f"{PORTS}.port": 80}),
+    "network.egress[].ports[].endPort": (ANY_EGRESS, {f"{PORTS}.endPort": 444}),
+    "strategy.type": ({}, {"spec.strategy": {"type": "Recreate"}}),
+    "strategy.rollingUpdate.maxSurge": ({}, {"spec.strategy": {"rollingUpdate": {"maxSurge": 2}}}),
+    "strategy.rollingUpdate.maxUnavailable": ({}, {"spec.strategy": {"rollingUpdate": {"maxUnavailable": 1}}}),
+}
+ONE_VALUE = {"serving.protocol": "OpenAI", "access.authentication[].type": "APIKey"}
+"""Fields with a single value so far, written for what may stand there later; anything else is refused."""
+
+
+def leaves(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Paths of all fields below which the schema says no more."""
+    properties = schema.get("properties") or {}
+    if path in ("template.metadata", "template.spec") or not (properties or "items" in schema):
+        yield path
+    for name, child in properties.items():
+        yield from leaves(child, f"{path}.{name}".lstrip("."))
+    if items := schema.get("items"):
+        yield from leaves(items, f"{path}[]") if items.get("properties") else iter((path,))
+
+
+def made(*changes: dict[str, Any]) -> str:
+    """All that the endpoint would own, and what its guards would enforce, as text."""
+    manifest = {"metadata": {"name": "llama"}, "spec": copy.deepcopy(BASE)}
+    for change in changes:
+        for spot, value in copy.deepcopy(change).items():
+            place(manifest, spot, value)
+    wish = parse(manifest, worlds.IDENTITY)
+    assert isinstance(wish, ModelDeployment), [str(problem) for problem in wish]
+    epochs = {client.name: client.key_epoch for client in wish.spec.clients}
+    document = guard_document.build(wish, worlds.ROOT, epochs, replicas=1)
+    return json.dumps([list(render.manifests(wish, worlds.SURROUNDINGS)), repr(document)])
+
+
+BASE = {
+    "model": {"name": "tiny"},
+    "template": {"spec": {"containers": [{"name": "model", "image": "x", "command": ["serve"]}]}},
+}
+
+
+def test_every_field_of_the_api_has_a_case() -> None:
+    assert set(leaves(SCHEMA)) == {*CASES, *ONE_VALUE}
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_every_field_changes_what_the_endpoint_owns(path: str) -> None:
+    given, change = CASES[path]
+    assert made(given) == made(given)
+    assert made(given) != made(given, change)
+
+
+@pytest.mark.parametrize("path", ONE_VALUE)
+def test_a_field_of_one_value_takes_no_other(path: str) -> None:
+    spot = f"spec.{path.replace('[]', '[0]')}"
+    given: dict[str, Any] = {"spec.access": {"authentication": [{}]}} if "authentication" in path else {}
+    assert made({**given, spot: ONE_VALUE[path]}) == made()
+    with pytest.raises(AssertionError, match="is not"):
+        made({**given, spot: "Other"})
