@@ -1,6 +1,7 @@
 """The CRD on a real API server: good manifests pass, bad ones come back with a message that names path and remedy."""
 
 import copy
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from tests.cluster.bad_manifests import HERE, Case, cases, load
 from tests.cluster.rest import RefusalError, Rest, client_of
-from tests.localcluster.api import control_plane
+from tests.localcluster.api import Cluster, control_plane
 
 from bartizan.policy.model import Identity, ModelDeployment
 from bartizan.policy.parse import parse
@@ -67,8 +68,14 @@ class Server(Rest):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with control_plane() as cluster, client_of(cluster) as api:
+def cluster() -> Iterator[Cluster]:
+    with control_plane() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[Server]:
+    with client_of(cluster) as api:
         made = Server(api)
         made.install(load(CRD))
         yield made
@@ -172,3 +179,50 @@ def test_the_columns_show_what_matters(server: Server) -> None:
 def test_status_keeps_nothing_that_is_not_in_the_schema(server: Server) -> None:
     name = server.create(fresh(), dry_run=False)["metadata"]["name"]
     assert server.write_status(name, {"secret": "x", "observedGeneration": 1})["status"] == {"observedGeneration": 1}
+
+
+@pytest.mark.parametrize("word", ["mdep", "bartizan", "modeldeployments.bartizan.dev"])
+def test_kubectl_finds_it_by_short_name_and_category(server: Server, cluster: Cluster, word: str) -> None:
+    name = server.create(fresh(), dry_run=False)["metadata"]["name"]
+    found = cluster.kubectl("get", word, "--namespace=default", "--output=name").split()
+    assert f"modeldeployment.bartizan.dev/{name}" in found
+
+
+def with_template(**fields: Any) -> dict[str, Any]:
+    manifest = fresh()
+    manifest["spec"]["template"]["spec"].update(fields)
+    return manifest
+
+
+def nested(depth: int, *, by_lists: bool) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value] if by_lists else {"a": value}
+    return value
+
+
+def test_a_template_above_its_bound_is_refused_in_few_words(server: Server) -> None:
+    """The schema cannot weigh it: the API server stores it, and the parser says so at once."""
+    created = server.create(with_template(tolerations=[{"key": "x" * 60, "value": "y" * 60}] * 600))
+    result = parse(created, Identity("default", created["metadata"]["name"], "uid", "namespace-uid"))
+    assert isinstance(result, tuple)
+    said = "spec.template: has more than 65536 bytes; move data to a ConfigMap or a volume"
+    assert [str(problem) for problem in result] == [said]
+
+
+@pytest.mark.parametrize("by_lists", [True, False])
+def test_a_deep_template_is_refused_with_its_path(server: Server, *, by_lists: bool) -> None:
+    created = server.create(with_template(affinity=nested(400, by_lists=by_lists)))
+    result = parse(created, Identity("default", created["metadata"]["name"], "uid", "namespace-uid"))
+    assert isinstance(result, tuple)
+    assert result[0].path.startswith("spec.template.spec.affinity")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_deeper_than_json_may_be_never_gets_in(server: Server, opening: str, closing: str) -> None:
+    """As text, since this side's JSON writer would not go so deep; as YAML, since the client writes JSON itself."""
+    head, tail = json.dumps(with_template(affinity="HERE")).split('"HERE"')
+    text = f"{head}{opening * 20_000}1{closing * 20_000}{tail}"
+    with pytest.raises(RefusalError, match="depth") as refusal:
+        server.request("POST", f"{server.OBJECTS}?dryRun=All", text, **{"Content-Type": "application/yaml"})
+    assert 400 <= refusal.value.status < 500
