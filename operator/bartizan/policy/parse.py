@@ -18,6 +18,8 @@ from bartizan.policy.template.place import Place
 DEFAULT_REPLICAS = 1
 MOST_REPLICAS = 100
 MOST_PROBLEMS = 100
+TAKEN_NAME = "default"
+"""The endpoint's own ServiceAccount bears its name."""
 MODEL_NAME = Text(
     128,
     r"[A-Za-z0-9]([-A-Za-z0-9._/:@]*[A-Za-z0-9])?",
@@ -78,7 +80,9 @@ def _listed(problems: list[Problem]) -> tuple[Problem, ...]:
 
 
 def _judge_name(root: Node, identity: Identity) -> None:
-    OWN_NAME(Node("metadata.name", identity.name, root.problems))
+    spot = Node("metadata.name", identity.name, root.problems)
+    if OWN_NAME(spot) == TAKEN_NAME:
+        spot.refuse(f"{show(TAKEN_NAME)} is the name of a ServiceAccount in every namespace; choose another")
 
 
 def _spec_node(root: Node) -> Node:
