@@ -44,12 +44,17 @@ _PEER = Record(
 )
 
 
-def _judge_peer(node: Node, _clean: Mapping[str, Any]) -> None:
+def _judge_peer(node: Node, clean: Mapping[str, Any]) -> None:
     given = node.value if isinstance(node.value, Mapping) else {"ipBlock": {}}
     has_block = given.get("ipBlock") is not None
     has_selector = given.get("namespaceSelector") is not None or given.get("podSelector") is not None
     if has_block == has_selector:
         node.refuse("needs either ipBlock or selectors; an empty peer would mean everywhere, so say which")
+    if "namespaceSelector" in clean and not label_selectors.names_something(clean["namespaceSelector"]):
+        node.key("namespaceSelector", None).refuse(
+            "would choose every namespace, or all but a few; name at least one label that a namespace must have, "
+            "or write {key: kubernetes.io/metadata.name, operator: Exists} if all are meant"
+        )
 
 
 _RULE = Record(
