@@ -39,6 +39,7 @@ def build(container: Mapping[str, Any], serving: Serving, pod_context: Mapping[s
         **container,
         "securityContext": _security_context(container.get("securityContext", {}), pod_context),
         "volumeMounts": [*container.get("volumeMounts", ()), *_temporary_mount(container)],
+        "env": _environment(container, serves=container["name"] == serving.container),
     }
     if container["name"] != serving.container:
         return built
@@ -62,14 +63,15 @@ def _serve(container: dict[str, Any], serving: Serving) -> dict[str, Any]:
         command = [LAUNCHER, "run", "--socket", serving.socket_path, "--", *command]
     rewritten = {name: probes.rewrite(container[name], serving) for name in probes.FIELDS if name in container}
     kept = {name: value for name, value in container.items() if name not in ("args", "ports")}
-    ours = {"command": command, "env": _environment(container), "volumeMounts": mounts, "lifecycle": FAREWELL}
+    ours = {"command": command, "volumeMounts": mounts, "lifecycle": FAREWELL}
     return {**kept, **rewritten, **ours}
 
 
-def _environment(container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _environment(container: Mapping[str, Any], *, serves: bool) -> list[Mapping[str, Any]]:
     """The template's variables, and ours where it has none: `env` wins over what `envFrom` might bring in unseen."""
     given = list(container.get("env", ()))
-    ours = {**dict.fromkeys(CACHE_VARIABLES, CACHE_PATH), "USER": USER_NAME, **dict.fromkeys(DANGEROUS_SWITCHES, "0")}
+    of_server = {**dict.fromkeys(CACHE_VARIABLES, CACHE_PATH), "USER": USER_NAME} if serves else {}
+    ours = {**of_server, **dict.fromkeys(DANGEROUS_SWITCHES, "0")}
     for variable in given:
         ours.pop(variable["name"], None)
     return [*given, *({"name": name, "value": value} for name, value in ours.items())]

@@ -60,7 +60,7 @@ DANGEROUS_SWITCHES: Mapping[str, str] = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "it lets requests load weights",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "it lets messages run code",
 }
-"""Off when 0; rendered so on the serving container, where a ConfigMap of `envFrom` could else switch them on."""
+"""Off when 0; rendered so on every container, where a ConfigMap of `envFrom` could else switch them on."""
 DANGEROUS: Mapping[str, str] = {
     **DANGEROUS_SWITCHES,
     "VLLM_API_KEY": "the guard holds the keys, and the server would refuse the guard",
