@@ -97,7 +97,7 @@ def _rest() -> str:
     return f"""
 ## Names, mounts, labels
 
-- Names of containers and volumes do not start with `{mounts.RESERVED_PREFIX}`, variables not with
+- Names of containers and volumes do not start with `{mounts.RESERVED_PREFIX}`, variables and prefixes not with
   `{environment.RESERVED_PREFIX}`.
 - Nothing is mounted at or below {_list(mounts.SHUT_DIRECTORIES)} (but {_list(mounts.OPEN_WITHIN_SHUT)} may be), nor at,
   below or above the socket's directory.

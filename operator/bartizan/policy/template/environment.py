@@ -71,8 +71,17 @@ OFF = ("0", "false", "False", "")
 RESERVED_PREFIX = "BARTIZAN_"
 
 
+def _judge_prefixes(container: Node, clean: Mapping[str, Any]) -> None:
+    for position, source in enumerate(clean.get("envFrom", ())):
+        prefix = source.get("prefix", "")
+        if prefix.startswith(RESERVED_PREFIX):
+            spot = container.key("envFrom", None).index(position, source).key("prefix", prefix)
+            spot.refuse(f"{show(prefix)} is reserved; choose a prefix that does not start with {RESERVED_PREFIX}")
+
+
 def judge_dangers(container: Node, clean: Mapping[str, Any]) -> None:
     """Refuses what would open the server; a Secret or ConfigMap cannot be looked into, so it may not set it either."""
+    _judge_prefixes(container, clean)
     for position, variable in enumerate(clean.get("env", ())):
         name = variable.get("name", "")
         spot = container.key("env", None).index(position, variable)
