@@ -9,7 +9,8 @@ from bartizan.policy.template.place import Place
 
 RESERVED_PREFIX = "bartizan"
 OWN_DIRECTORY = "/bartizan"
-SHUT_DIRECTORIES = ("/proc", "/sys", "/dev", "/run/bartizan", OWN_DIRECTORY)
+SHUT_DIRECTORIES = ("/proc", "/sys", "/dev", "/run/bartizan", "/run/secrets/kubernetes.io", OWN_DIRECTORY)
+"""The last but one is where clients of the API server look for a token: none of the template's making may lie there."""
 OPEN_WITHIN_SHUT = ("/dev/shm",)  # noqa: S108 # a mount point in a container
 """Model servers need a large one: mount an emptyDir with medium Memory there."""
 GROUPS = ("initContainers", "containers")
@@ -53,23 +54,37 @@ def _judge_mounts(node: Node, container: Mapping[str, Any], volumes: set[str], p
         complaint = _complain(path, place) if path else ""
         if complaint:
             spot.key("mountPath", path).refuse(f"{show(path)} {complaint}")
-        if path and path.rstrip("/") in taken:
+        if path and _real(path.rstrip("/")) in taken:
             spot.key("mountPath", path).refuse(f"{show(path)} is mounted at twice; choose another path")
-        taken.add(path.rstrip("/"))
+        taken.add(_real(path.rstrip("/")))
 
 
 def _complain(path: str, place: Place) -> str:
     normal = posixpath.normpath("/" + path.lstrip("/"))
     if path not in (normal, f"{normal}/") or normal == "/":
         return "is not a plain path below /; write it without '..', '.' and '//'"
-    if any(_is_within(normal, shut) for shut in SHUT_DIRECTORIES) and not any(
+    if any(_is_within(_real(normal), shut) for shut in SHUT_DIRECTORIES) and not any(
         _is_within(normal, open_path) for open_path in OPEN_WITHIN_SHUT
     ):
-        return "would cover a directory of the kernel or of the operator; mount it elsewhere"
+        return "would cover a directory of the kernel, of Kubernetes or of the operator; mount it elsewhere"
     socket_directory = posixpath.dirname(place.serving.socket_path or "")
-    if socket_directory and (_is_within(normal, socket_directory) or _is_within(socket_directory, normal)):
+    if socket_directory and _overlap(normal, socket_directory):
         return f"would cover {socket_directory}, where model and guard meet; mount it elsewhere"
     return ""
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one lies within the other, as they are written or where links of the image lead."""
+    return any(
+        _is_within(left, right) or _is_within(right, left)
+        for left in {one, _real(one)}
+        for right in {other, _real(other)}
+    )
+
+
+def _real(path: str) -> str:
+    """In nearly every image /var/run is a link to /run."""
+    return path.removeprefix("/var") if _is_within(path, "/var/run") else path
 
 
 def _is_within(path: str, directory: str) -> bool:
