@@ -101,9 +101,12 @@ def _rest() -> str:
   `{environment.RESERVED_PREFIX}`.
 - Nothing is mounted at or below {_list(mounts.SHUT_DIRECTORIES)} (but {_list(mounts.OPEN_WITHIN_SHUT)} may be), nor at,
   below or above the socket's directory.
-- Secrets of the gate (`<endpoint>.<client>`, `*.guard.bartizan`) are named nowhere.
-- Labels: plain names, {_list(metadata.LABEL_PREFIXES)}; never {_list(metadata.RESERVED_LABELS)}.
-- Annotations: plain names without dots, {_list(metadata.ANNOTATION_PREFIXES)}.
+- Secrets of the gate (`<endpoint>.<client>`, `*.guard.bartizan`, `{names.ROOT_SECRET}`) are named nowhere; another
+  endpoint's `<endpoint>.<client>` may be, since a model may call another.
+- Labels: plain names, {_list(metadata.LABEL_PREFIXES)}; never
+  {_list((*metadata.RESERVED_LABELS, *metadata.ACTING_LABELS))}.
+- Annotations: plain names without dots, {_list(metadata.ANNOTATION_PREFIXES)};
+  never {_list(metadata.ACTING_ANNOTATIONS)}.
 - Resources: cpu, memory, ephemeral-storage, huge pages, and accelerators that match one of
   {_list(resources.DEVICES)}.
 

@@ -6,6 +6,10 @@ from bartizan.policy.template.security import UNKNOWN
 
 LABEL_PREFIXES = ("app.kubernetes.io/", "helm.sh/", "kueue.x-k8s.io/")
 RESERVED_LABELS = ("app.kubernetes.io/managed-by", "pod-template-hash")
+ACTING_LABELS = ("aadpodidbinding",)
+"""Plain names that somebody acts on all the same: this one binds an identity of the cloud's to the pod."""
+ACTING_ANNOTATIONS = ("cni", "networks")
+"""Multus and its like attach networks by them."""
 ANNOTATION_PREFIXES = (
     "app.kubernetes.io/",
     "checksum/",
@@ -19,7 +23,7 @@ ASK = "remove it, or propose the prefix for the allow-list with what acts on it"
 
 def _is_plain(key: str) -> bool:
     """A name that nobody owns; container runtimes (Kata, CRI-O) read dotted ones without a prefix."""
-    return "/" not in key and "." not in key
+    return "/" not in key and "." not in key and key not in ACTING_ANNOTATIONS
 
 
 def label_key(node: Node) -> str | Absent:
@@ -28,7 +32,7 @@ def label_key(node: Node) -> str | Absent:
         return key
     if key in RESERVED_LABELS:
         return node.refuse("is set by the operator or by Kubernetes; remove it")
-    if "/" not in key or key.startswith(LABEL_PREFIXES):
+    if ("/" not in key and key not in ACTING_LABELS) or key.startswith(LABEL_PREFIXES):
         return key
     allowed = ", ".join(LABEL_PREFIXES)
     return node.refuse(
