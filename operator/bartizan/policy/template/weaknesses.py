@@ -26,6 +26,10 @@ OWN: Mapping[str, tuple[Weak, str]] = {
     "allowPrivilegeEscalation": (lambda value: value is True, "allows setuid programs to gain rights"),
     "readOnlyRootFilesystem": (lambda value: value is False, "leaves the image's files writable"),
 }
+REACH: Mapping[str, str] = {
+    "SETUID": ", with which root can become the guard's user",
+    "SETGID": ", with which root can join the guard's group",
+}
 
 
 def find(spec: Mapping[str, Any]) -> tuple[Weakness, ...]:
@@ -63,4 +67,4 @@ def _of_container(path: str, container: Mapping[str, Any], pod: Mapping[str, Any
             yield f"{path}.securityContext.{field}", why
     for added in own.get("capabilities", {}).get("add", ()):
         if added != HARMLESS_CAPABILITY:
-            yield f"{path}.securityContext.capabilities.add", f"adds the capability {added}"
+            yield f"{path}.securityContext.capabilities.add", f"adds the capability {added}{REACH.get(added, '')}"
