@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Mapping
 from functools import singledispatch
 
+from bartizan.policy import names
 from bartizan.policy.shapes import (
     Choice,
     Distinct,

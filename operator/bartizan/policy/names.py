@@ -39,6 +39,10 @@ MAX_NAME_LENGTH = 40
 """For endpoints and clients: a pod's name (name-replicaset-pod) and a label's value stay below 63 characters."""
 
 
+ROOT_SECRET = "bartizan-root"  # noqa: S105 # a name, not a secret
+"""Holds the root key, in the operator's namespace, unless the installation names it otherwise."""
+
+
 def managed_labels(name: str, uid: str) -> dict[str, str]:
     """Labels of every object that belongs to the endpoint."""
     return {MANAGED_BY_LABEL: MANAGED_BY, ENDPOINT_LABEL: name, ENDPOINT_UID_LABEL: uid}

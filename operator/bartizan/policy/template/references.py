@@ -1,4 +1,7 @@
-"""Which Secrets a template names: never the guard's, and never those of the endpoint's own clients."""
+"""Which Secrets a template names: never the root key or a guard's, and never those of the endpoint's own clients.
+
+Other endpoints' clients may be meant: a model may well call another.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +14,8 @@ from bartizan.policy.template.place import Place
 def judge(spec: Node, clean: Mapping[str, Any], place: Place) -> None:
     for node in (*_of_volumes(spec, clean), *_of_containers(spec, clean)):
         name = str(node.value)
-        if name.endswith(names.document_secret("")) or name.startswith(names.client_secret(place.endpoint, "")):
+        is_clients = name.startswith(names.client_secret(place.endpoint, ""))
+        if name == names.ROOT_SECRET or name.endswith(names.document_secret("")) or is_clients:
             node.refuse(f"{show(name)} is a Secret of the gate, which the model must not see; remove it")
 
 
