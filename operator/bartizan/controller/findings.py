@@ -47,19 +47,12 @@ class Findings:
         return next((outcome.live for outcome in reversed(self.outcomes) if outcome.kind == kind), None)
 
     @contextmanager
-    def tolerating_taken(self) -> Iterator[None]:
-        """A name that a stranger has must not keep the other objects from being repaired."""
+    def tolerating(self) -> Iterator[None]:
+        """A name that a stranger has, or that is not free yet, must not keep the other objects from being repaired."""
         try:
             yield
         except NameTakenError as error:
             self.taken.append(str(error))
-
-    @contextmanager
-    def tolerating(self) -> Iterator[None]:
-        """Neither must a name that is not free yet."""
-        try:
-            with self.tolerating_taken():
-                yield
         except FormerLifeError as error:
             self.failure = str(error)
 

@@ -70,7 +70,7 @@ class Reconciler:
     async def _make_it_so(self, world: World, findings: Findings) -> None:
         tools, root = self.tools, await self._root(findings)
         self._judge(world, findings, root)
-        with findings.tolerating_taken():
+        with findings.tolerating():  # where the name is not to be had, or not yet, a twin stands by then
             findings.outcomes += await self._close(world, findings, root)
         wish = findings.deployment
         if wish is None:

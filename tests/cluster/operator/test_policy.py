@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.operator.admin import Live
 from tests.cluster.operator.bench import Endpoint, until
 
-from bartizan.controller.kinds import NETWORK_POLICY, POD
+from bartizan.controller.kinds import DEPLOYMENT, NETWORK_POLICY, POD
 from bartizan.policy import names
 
 pytestmark = pytest.mark.cluster
@@ -168,7 +168,7 @@ def test_with_both_names_taken_a_policy_stands_under_a_third(endpoint: Endpoint)
     until(lambda: _closing(endpoint) == [endpoint.name], lambda: _closing(endpoint))
 
 
-def test_a_policy_that_is_said_to_be_a_former_lifes_is_stood_in_for(endpoint: Endpoint) -> None:
+def test_a_policy_that_is_said_to_be_a_former_lifes_is_stood_in_for_and_the_rest_repaired(endpoint: Endpoint) -> None:
     labels = names.managed_labels(endpoint.name, "forged")
     pod = {
         "metadata": {"name": "forged", "labels": labels},
@@ -178,8 +178,18 @@ def test_a_policy_that_is_said_to_be_a_former_lifes_is_stood_in_for(endpoint: En
     body = {"metadata": {"labels": labels}, "spec": {"podSelector": {"matchLabels": {"app": "nothing"}}}}
     endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, body)
     until(lambda: _closing(endpoint), seconds=NAKED_SECONDS)
+    removal = [{"op": "remove", "path": "/spec/template/spec/initContainers/0"}]
+    endpoint.admin.patch(DEPLOYMENT, endpoint.namespace, endpoint.name, removal)
+    until(lambda: _has_guard(endpoint), "the workload is repaired")
+    endpoint.edit_spec(access={"clients": []})
+    until(lambda: endpoint.api_key() == "", "the client's key is withdrawn")
     endpoint.admin.delete(POD, endpoint.namespace, "forged", gracePeriodSeconds=0)
     until(lambda: _closing(endpoint) == [endpoint.name], lambda: _closing(endpoint))
+
+
+def _has_guard(endpoint: Endpoint) -> bool:
+    containers = endpoint.must_own("Deployment")["spec"]["template"]["spec"].get("initContainers", ())
+    return any(container["name"] == "bartizan-guard" for container in containers)
 
 
 def test_a_policy_on_its_way_out_is_repaired_too(endpoint: Endpoint) -> None:
