@@ -80,21 +80,41 @@ def ungated(world: World, findings: Findings) -> list[dict[str, Any]]:
 
 
 def in_sync(world: World, findings: Findings) -> Verdict:
-    if findings.is_root_lost:
-        return Verdict(None, Reason.ROOT_LOST)
+    if findings.is_root_lost or (world.owned_pods and findings.document is None):
+        return _nobody_asked(world, findings)
     if not world.owned_pods:
         return Verdict(None, Reason.NO_PODS)
-    lost = [pod["metadata"]["name"] for pod in world.owned_pods if pod_facts.is_on_lost_node(pod)]
     by_state = {state: _in_state(findings, state) for state in GuardState}
     behind = by_state[GuardState.OUTDATED]
     if behind:
         return Verdict(False, Reason.GUARDS_OUT_OF_SYNC, f"waiting for the newest document: {', '.join(behind[:5])}")
-    unknown = sorted({*lost, *by_state[GuardState.UNREACHABLE]})
+    unknown = sorted({*_unanswered(world, findings), *by_state[GuardState.UNREACHABLE]})
     if unknown:
         return Verdict(None, Reason.GUARDS_UNREACHABLE, f"cannot be asked: {', '.join(unknown[:5])}")
     if by_state[GuardState.STARTING] and not by_state[GuardState.IN_SYNC]:
         return Verdict(None, Reason.PODS_NOT_READY, "the guards are starting")
     return Verdict(True, Reason.ALL_GUARDS_IN_SYNC)
+
+
+def _nobody_asked(world: World, findings: Findings) -> Verdict:
+    """Which document the guards should have is not known, so neither is whether they have it."""
+    if findings.is_root_lost:
+        return Verdict(None, Reason.ROOT_LOST)
+    if world.is_deleting:
+        return Verdict(None, Reason.DELETING)
+    if findings.failure:
+        return Verdict(None, Reason.APPLY_FAILED, f"no guard was asked: {findings.failure}")
+    return Verdict(None, Reason.SPEC_REFUSED, "no guard was asked: there is no spec in force that could be read")
+
+
+def _unanswered(world: World, findings: Findings) -> list[str]:
+    """Pods of which nothing is known, or which serve though they have no guard that could be asked."""
+    found = [(pod, findings.guard_states.get(pod["metadata"]["name"])) for pod in world.owned_pods]
+    return [
+        pod["metadata"]["name"]
+        for pod, state in found
+        if state is None or pod_facts.is_on_lost_node(pod) or (state is GuardState.STARTING and pod_facts.is_ready(pod))
+    ]
 
 
 def _in_state(findings: Findings, state: GuardState) -> list[str]:

@@ -48,6 +48,12 @@ def is_on_lost_node(pod: Live) -> bool:
     )
 
 
+def is_ready(pod: Live) -> bool:
+    """Services send it their traffic."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
 def failures(pods: Iterable[Live], owners: Iterable[Live]) -> list[str]:
     """Why pods do not start, each reason once: from the pods, and from what could not even create them."""
     found = [*(text for pod in pods for text in _of_pod(pod)), *(text for owner in owners for text in _of_owner(owner))]

@@ -7,6 +7,7 @@ from tests.unit.controller import worlds
 
 from bartizan.controller import conditions
 from bartizan.controller.apply import Did, Outcome
+from bartizan.controller.builders import guard_document
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.policy.model import Problem, Weakness
@@ -16,6 +17,7 @@ WISH = worlds.wish()
 TEMPLATE = worlds.template(WISH)
 GATED = worlds.pod(spec=TEMPLATE["spec"])
 BARE = worlds.pod("bare", spec={"containers": []})
+DOCUMENT = guard_document.build(WISH, worlds.ROOT, {}, replicas=1)
 UP = worlds.deployment(1, replicas=1, updatedReplicas=1, availableReplicas=1)
 
 
@@ -91,15 +93,55 @@ def _with_guard(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_in_sync_covers_every_guard(states: dict[str, GuardState], status: bool | None, reason: Reason) -> None:
-    pods = [worlds.pod(name) for name in states]
-    verdict = conditions.in_sync(worlds.world(pods=pods), _findings(guard_states=states))
-    assert (verdict.status, verdict.reason) == (status, reason)
+    assert _in_sync([worlds.pod(name) for name in states], guard_states=states) == (status, reason)
+
+
+def _in_sync(pods: list[dict[str, Any]], **fields: Any) -> tuple[bool | None, Reason]:
+    parts = {"pods": pods, **({"manifest": fields.pop("manifest")} if "manifest" in fields else {})}
+    verdict = conditions.in_sync(worlds.world(**parts), _findings(**{"document": DOCUMENT, **fields}))
+    return verdict.status, verdict.reason
 
 
 def test_a_pod_on_a_lost_node_is_unknown() -> None:
     lost = worlds.pod("a", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
-    verdict = conditions.in_sync(worlds.world(pods=[lost]), _findings(guard_states={"a": GuardState.IN_SYNC}))
-    assert (verdict.status, verdict.reason) == (None, Reason.GUARDS_UNREACHABLE)
+    assert _in_sync([lost], guard_states={"a": GuardState.IN_SYNC}) == (None, Reason.GUARDS_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        (GuardState.OUTDATED, False, Reason.GUARDS_OUT_OF_SYNC),
+        (GuardState.UNREACHABLE, None, Reason.GUARDS_UNREACHABLE),
+    ],
+)
+def test_a_pod_that_is_ending_still_serves_and_counts(state: GuardState, status: bool | None, reason: Reason) -> None:
+    pods = [worlds.pod("a"), worlds.pod("b", deletionTimestamp="now")]
+    assert _in_sync(pods, guard_states={"a": GuardState.IN_SYNC, "b": state}) == (status, reason)
+
+
+def test_a_pod_that_nobody_asked_about_is_unknown() -> None:
+    pods = [worlds.pod("a"), worlds.pod("b", deletionTimestamp="now")]
+    assert _in_sync(pods, guard_states={"a": GuardState.IN_SYNC}) == (None, Reason.GUARDS_UNREACHABLE)
+
+
+def test_a_pod_that_serves_without_a_guard_to_ask_is_unknown() -> None:
+    serving = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    states = {"a": GuardState.IN_SYNC, "b": GuardState.STARTING}
+    pods = [worlds.pod("a"), worlds.pod("b", status=serving)]
+    assert _in_sync(pods, guard_states=states) == (None, Reason.GUARDS_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"is_root_lost": True}, Reason.ROOT_LOST),
+        ({"manifest": worlds.manifest(deletionTimestamp="now")}, Reason.DELETING),
+        ({"failure": "the Secret could not be written"}, Reason.APPLY_FAILED),
+        ({"deployment": None}, Reason.SPEC_REFUSED),
+    ],
+)
+def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any], reason: Reason) -> None:
+    assert _in_sync([worlds.pod("a")], document=None, **fields) == (None, reason)
 
 
 def test_a_refused_spec_names_the_first_problems_and_what_holds_meanwhile() -> None:

@@ -40,3 +40,11 @@ def test_beside_a_former_lifes_pods_no_workload_is_begun() -> None:
     scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")
     scene.reconcile()
     assert not scene.has(kinds.DEPLOYMENT)
+
+
+def test_in_sync_is_not_claimed_while_an_endpoint_is_taken_down() -> None:
+    scene = Scene().settle()
+    scene.pod()
+    scene.delete()
+    scene.reconcile()
+    assert scene.condition("InSync")[:2] == ("Unknown", "Deleting")
