@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from bartizan.controller.api import ApiError
 from bartizan.controller.apply import FormerLifeError, NameTakenError, Outcome
 from bartizan.controller.guards import GuardReport, GuardState
 from bartizan.controller.revision import Accepted
@@ -28,6 +29,9 @@ class Findings:
     is_root_lost: bool = False
     taken: list[str] = field(default_factory=list)
     failure: str = ""
+    """In words: the first thing that failed."""
+    errors: list[ApiError] = field(default_factory=list)
+    """What the API server refused or did not answer."""
     policy_was_deleted: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     news: list[tuple[Reason, str]] = field(default_factory=list)
@@ -46,16 +50,28 @@ class Findings:
         """The one object of this kind as this reconcile left it: what was seen before may say less than is wanted."""
         return next((outcome.live for outcome in reversed(self.outcomes) if outcome.kind == kind), None)
 
+    @property
+    def error(self) -> ApiError | None:
+        """The first that time may heal; None in a namespace that takes nothing any more."""
+        return next((error for error in self.errors if not error.is_terminating), None)
+
+    def fail(self, error: ApiError) -> None:
+        self.errors.append(error)
+        if not error.is_terminating:
+            self.failure = self.failure or str(error)
+
     @contextmanager
     def tolerating(self) -> Iterator[None]:
-        """A name that a stranger has, or that is not free yet, must not keep the other objects from being repaired."""
+        """One object that cannot be had (a stranger has its name, or it is refused) keeps no other from repair."""
         try:
             yield
         except NameTakenError as error:
             self.taken.append(str(error))
         except FormerLifeError as error:
             self.failure = str(error)
+        except ApiError as error:
+            self.fail(error)
 
     @property
     def is_obstructed(self) -> bool:
-        return bool(self.taken or self.failure)
+        return bool(self.taken or self.failure or self.errors)

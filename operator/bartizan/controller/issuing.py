@@ -52,7 +52,8 @@ async def _write_client_secrets(
     ]
     await asyncio.gather(*(_write(tools, world, findings, secret) for secret in secrets))
     withdrawn = [entry.name for entry in ledger.entries if entry.retired]
-    await tools.secrets.remove(identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn])
+    with findings.tolerating():
+        await tools.secrets.remove(identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn])
 
 
 async def _write(tools: Tools, world: World, findings: Findings, secret: dict[str, Any]) -> None:

@@ -44,7 +44,8 @@ async def frame(applier: Applier, world: World, wish: ModelDeployment, findings:
 
     await asyncio.gather(*(ensure(manifest, live) for manifest, live in wanted if manifest is not None))
     if wanted[-1][0] is None and world.budget is not None and is_ours(world.budget, wish.identity):
-        await applier.remove(POD_DISRUPTION_BUDGET, world.budget)
+        with findings.tolerating():
+            await applier.remove(POD_DISRUPTION_BUDGET, world.budget)
         applier.forget("PodDisruptionBudget", wish.identity.namespace, wish.identity.name)
 
 
@@ -60,7 +61,8 @@ async def keep_revision(applier: Applier, world: World, findings: Findings, *, c
     for item in world.revisions:
         is_kept = chosen.revision - KEPT_REVISIONS < item["revision"] <= chosen.revision
         if not is_kept and item["metadata"]["name"] != manifest["metadata"]["name"] and is_ours(item, world.identity):
-            await applier.remove(CONTROLLER_REVISION, item)
+            with findings.tolerating():
+                await applier.remove(CONTROLLER_REVISION, item)
 
 
 def _is_beyond_repair(manifest: Manifest, live: Manifest) -> bool:

@@ -47,25 +47,21 @@ class Reconciler:
         if world.is_deleting:
             return await self._take_down(world)
         findings = Findings()
-        failure = await self._bring_about(world, findings)
-        failure = await self._deliver(world, findings) or failure
+        await self._bring_about(world, findings)
+        await self._deliver(world, findings)
         await report.tell(tools, world, findings)
-        if failure:
-            raise failure
         return self._next_look(world, findings)
 
-    async def _bring_about(self, world: World, findings: Findings) -> ApiError | None:
-        """Stops at the first step that fails: what comes later rests on what came before."""
+    async def _bring_about(self, world: World, findings: Findings) -> None:
+        """What it cannot have it notes and goes on: no refused object keeps those that stand from being repaired."""
         try:
-            with findings.tolerating():
-                await owned.hold(self.tools.api, world)
-                await self._make_it_so(world, findings)
+            await owned.hold(self.tools.api, world)
         except ApiError as error:
-            if error.is_terminating:
-                return None
-            findings.failure = str(error)
-            return error
-        return None
+            findings.fail(error)
+            if error.is_not_found or error.is_conflict:
+                return  # it has gone or changed since it was read: nothing is made for what may be no more
+        with findings.tolerating():
+            await self._make_it_so(world, findings)
 
     async def _make_it_so(self, world: World, findings: Findings) -> None:
         tools, root = self.tools, await self._root(findings)
@@ -75,25 +71,49 @@ class Reconciler:
         wish = findings.deployment
         if wish is None:
             return
-        if root is None:
-            await owned.frame(tools.applier, world, wish, findings)
-            return
-        chosen = await issuing.issue(tools, world, findings, wish=wish, root=root)
-        findings.pod_template = chosen.pod_template
-        self._sealed[world.identity.uid] = chosen
+        chosen = await self._issue(world, findings, root)
         await owned.frame(tools.applier, world, wish, findings)
+        if root is None or chosen is None:
+            await self._keep(world, findings)
+            return
+        chosen = _settled(findings, chosen)
         await owned.keep_revision(tools.applier, world, findings, chosen=chosen, root=root)
+        chosen = self._sealed[world.identity.uid] = _settled(findings, chosen)
+        findings.pod_template = chosen.pod_template
         await owned.run(tools.applier, world, wish, findings)
 
     async def _root(self, findings: Findings) -> Hidden | None:
-        """None while it is lost, or is no root any more."""
+        """None while it is lost, or is no root any more; while it cannot be read, the one that was read last."""
         try:
             root = await self.tools.root.current()
         except RootError as error:
             LOGGER.error("root key unusable", error=error)  # noqa: TRY400 - says all there is
             root = None
+        except ApiError as error:
+            findings.fail(error)
+            return self.tools.root.last
         findings.is_root_lost = root is None
         return root
+
+    async def _issue(self, world: World, findings: Findings, root: Hidden | None) -> Accepted | None:
+        """None where nothing can be issued: without the root, or without a status to say so first."""
+        chosen = None
+        if root is not None and findings.deployment is not None:
+            with findings.tolerating():
+                chosen = await issuing.issue(self.tools, world, findings, wish=findings.deployment, root=root)
+        if chosen is None:
+            findings.document = None
+        return chosen
+
+    async def _keep(self, world: World, findings: Findings) -> None:
+        """The workload that stands, as it was accepted last: a newer spec waits until its document can be issued."""
+        accepted = findings.accepted
+        if accepted is None or world.deployment is None:
+            return
+        manifest = {**(world.manifest or {}), "spec": accepted.spec}
+        in_force = acceptance.judge(manifest, world.identity, None, parse=parse.parse)
+        if in_force.deployment is not None:
+            await owned.run(self.tools.applier, world, in_force.deployment, findings)
 
     def _judge(self, world: World, findings: Findings, root: Hidden | None) -> None:
         """Which spec is in force, and which key epochs follow from it."""
@@ -129,19 +149,15 @@ class Reconciler:
 
         return await policy_keeper.keep(self.tools.applier, world, build)
 
-    async def _deliver(self, world: World, findings: Findings) -> ApiError | None:
+    async def _deliver(self, world: World, findings: Findings) -> None:
         """Sees to it that every guard that still serves has the document, those that are ending included."""
         if findings.document is None:
-            return None
+            return
         pods = world.owned_pods
         findings.guard_reports = await self.tools.guards.ask(pods)
         findings.guard_states = guards.judge(pods, findings.guard_reports, findings.document_hash)
-        try:
+        with findings.tolerating():
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
-        except ApiError as error:
-            findings.failure = findings.failure or str(error)
-            return error
-        return None
 
     async def _take_down(self, world: World) -> Result:
         result = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
@@ -158,16 +174,19 @@ class Reconciler:
         self.tools.secrets.forget_endpoint(identity)
 
     def _next_look(self, world: World, findings: Findings) -> Result:
+        return Result(requeue_after=self._wait_seconds(world, findings), failure=findings.error)
+
+    def _wait_seconds(self, world: World, findings: Findings) -> float | None:
         states = findings.guard_states.values()
         if GuardState.OUTDATED in states and findings.document is not None:
             age_seconds = self.tools.now().timestamp() - findings.document.version / 1000
             patience = max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH)
-            return Result(requeue_after=min(patience, BLOCKED_SECONDS))
+            return min(patience, BLOCKED_SECONDS)
         if GuardState.UNREACHABLE in states:
-            return Result(requeue_after=UNREACHABLE_SECONDS)
-        if findings.name_taken or findings.is_root_lost or findings.failure:
-            return Result(requeue_after=BLOCKED_SECONDS)
-        return Result(requeue_after=self._rollout_wait(world, findings))
+            return UNREACHABLE_SECONDS
+        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
+            return BLOCKED_SECONDS
+        return self._rollout_wait(world, findings)
 
     def _rollout_wait(self, world: World, findings: Findings) -> float | None:
         """None but for an endpoint that still runs another guard image and waits for its turn."""
@@ -176,3 +195,8 @@ class Reconciler:
         if not images or self.tools.surroundings.guard_image in images or findings.deployment is None:
             return None
         return self.tools.pacer.look_again_seconds
+
+
+def _settled(findings: Findings, chosen: Accepted) -> Accepted:
+    """Pods are not rolled over to a template while something that it needs is refused; they go on with the last."""
+    return findings.accepted or chosen if findings.errors else chosen

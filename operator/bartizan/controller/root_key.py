@@ -39,6 +39,7 @@ class RootKeeper:
         self._clock = clock
         self._root: Hidden | None = None
         self._looked: float | None = None
+        self._failure: ApiError | None = None
         self._lock = asyncio.Lock()
 
     async def watch(self, changed: Callable[[], None]) -> None:
@@ -61,9 +62,27 @@ class RootKeeper:
         """The root; None while it is lost; raises RootError or ApiError where it cannot be told."""
         async with self._lock:
             if self._looked is None or self._clock() - self._looked >= LOOK_SECONDS:
-                self._root = await load_or_create(self._api, self._settings)
-                self._looked = self._clock()
+                await self._look()
+            if self._failure is not None:
+                raise self._failure
             return self._root
+
+    @property
+    def last(self) -> Hidden | None:
+        """What was found when it could last be read: good enough to withdraw keys with, not to begin anything."""
+        return self._root
+
+    async def _look(self) -> None:
+        """A failure is kept for as long as a root: or each reconcile would wait in turn for the same timeout."""
+        self._failure = None
+        try:
+            self._root = await load_or_create(self._api, self._settings)
+        except ApiError as error:
+            self._failure = error
+        except RootError:
+            self._root = None
+            raise
+        self._looked = self._clock()
 
 
 async def load_or_create(api: Api, settings: Settings) -> Hidden | None:

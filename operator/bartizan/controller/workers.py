@@ -20,9 +20,13 @@ LOGGER = log.logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a reconcile asks for next: to be called again after so many seconds, or only when something happens."""
+    """What a reconcile asks for next: to be called again after so many seconds, or only when something happens.
+
+    With a `failure`, that time may heal, it is called again after a backoff, or so many seconds where they are less.
+    """
 
     requeue_after: float | None = None
+    failure: ApiError | None = None
 
 
 Reconcile = Callable[[Key], Awaitable[Result]]
@@ -63,10 +67,12 @@ class Workers:
             self._retry(key, f"took longer than {self._deadline_seconds:g} s")
             return "timeout"
         except ApiError as error:
-            self._retry(key, str(error), UNREACHABLE_SECONDS if error.is_unreachable else LONGEST_SECONDS)
-            return "error"
+            result = Result(failure=error)
         except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
             self._retry(key, f"{type(error).__name__}: {error}", exception=error)
+            return "error"
+        if result.failure is not None:
+            self._retry(key, str(result.failure), _ceiling_seconds(result, result.failure))
             return "error"
         self._queue.forget(key)
         if result.requeue_after is None:
@@ -83,3 +89,8 @@ class Workers:
             LOGGER.warning("reconcile failed", **fields)
         else:
             LOGGER.error("reconcile failed", exception=exception, **fields)
+
+
+def _ceiling_seconds(result: Result, failure: ApiError) -> float:
+    wished = LONGEST_SECONDS if result.requeue_after is None else result.requeue_after
+    return min(wished, UNREACHABLE_SECONDS if failure.is_unreachable else LONGEST_SECONDS)

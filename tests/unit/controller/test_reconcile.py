@@ -1,8 +1,11 @@
 """Reconciling goes as far as it can: what one object cannot have keeps no other from being repaired."""
 
+import pytest
 from tests.unit.controller.reconciling import NAMESPACE, Scene
 
 from bartizan.controller import kinds
+from bartizan.controller.api import ApiError
+from bartizan.controller.kinds import Kind
 from bartizan.policy import names
 
 
@@ -48,3 +51,105 @@ def test_in_sync_is_not_claimed_while_an_endpoint_is_taken_down() -> None:
     scene.delete()
     scene.reconcile()
     assert scene.condition("InSync")[:2] == ("Unknown", "Deleting")
+
+
+FORBIDDEN = ApiError(403, "Forbidden", 'secrets "bartizan-root" is forbidden')
+
+
+def test_an_unreadable_root_keeps_nothing_from_being_repaired() -> None:
+    scene = Scene().settle()
+    scene.refuse(kinds.SECRET, "GET", name="bartizan-root", error=FORBIDDEN)
+    scene.open_network()
+    scene.unguard()
+    scene.withdraw()
+    result = scene.reconcile()
+    assert result.failure is FORBIDDEN
+    assert scene.is_network_shut
+    assert scene.is_guarded
+    assert not scene.has(kinds.SECRET, ".b"), "with the root that was read last"
+    assert scene.condition("Ready")[1] == "ApplyFailed"
+
+
+def test_a_root_that_was_never_read_still_lets_the_network_be_shut() -> None:
+    scene = Scene().settle()
+    scene.restart()
+    scene.refuse(kinds.SECRET, "GET", name="bartizan-root", error=FORBIDDEN)
+    scene.open_network()
+    assert scene.reconcile().failure is FORBIDDEN
+    assert scene.is_network_shut
+    assert scene.condition("InSync")[0] == "Unknown"
+    scene.cluster.refuse = lambda _: None
+    assert scene.reconcile().failure is None
+    assert scene.condition("Ready")[1] == "PodsNotReady"
+
+
+def test_a_lost_root_keeps_no_workload_from_being_repaired() -> None:
+    scene = Scene().settle()
+    scene.cluster.take(kinds.SECRET, scene.settings.namespace, "bartizan-root")
+    scene.unguard()
+    scene.edit(replicas=7)
+    scene.reconcile()
+    assert scene.is_guarded
+    assert scene.live(kinds.DEPLOYMENT)["spec"]["replicas"] == 1, "more replicas need a document that says so"
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "name"),
+    [
+        (kinds.SERVICE, "POST", ""),
+        (kinds.SECRET, "PATCH", "llama.a"),
+        (kinds.SECRET, "PATCH", "llama.guard.bartizan"),
+        (kinds.SECRET, "DELETE", "llama.b"),
+        (kinds.CONTROLLER_REVISION, "POST", ""),
+        (kinds.MODEL_DEPLOYMENT, "PATCH", "status"),
+        (kinds.NETWORK_POLICY, "PUT", ""),
+    ],
+    ids=lambda value: getattr(value, "kind", value),
+)
+def test_an_object_that_is_refused_keeps_no_workload_from_being_repaired(kind: Kind, method: str, name: str) -> None:
+    scene = Scene().settle()
+    scene.cluster.take(kinds.SERVICE, NAMESPACE, "llama")
+    scene.cluster.take(kinds.CONTROLLER_REVISION, NAMESPACE, "llama.1")
+    scene.open_network()
+    scene.unguard()
+    scene.withdraw()
+    scene.refuse(kind, method, name=name)
+    if name == "status":
+        with pytest.raises(ApiError, match="exceeded quota"):
+            scene.reconcile()
+    else:
+        assert "exceeded quota" in str(scene.reconcile().failure)
+    assert scene.is_guarded
+    assert scene.is_network_shut or kind is kinds.NETWORK_POLICY
+
+
+def test_a_refused_object_lets_no_workload_begin_and_no_other_template_roll_out() -> None:
+    scene = Scene().settle()
+    scene.cluster.take(kinds.SERVICE, NAMESPACE, "llama")
+    scene.refuse(kinds.SERVICE, "POST")
+    template = scene.live(kinds.DEPLOYMENT)["spec"]["template"]
+    scene.edit(template={"spec": {**scene.endpoint["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 60}})
+    scene.reconcile(2)
+    assert scene.live(kinds.DEPLOYMENT)["spec"]["template"] == template
+    scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")
+    scene.reconcile()
+    assert not scene.has(kinds.DEPLOYMENT)
+    scene.cluster.refuse = lambda _: None
+    scene.reconcile()
+    assert scene.live(kinds.DEPLOYMENT)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+
+
+def test_in_an_ending_namespace_what_cannot_be_made_is_no_failure() -> None:
+    scene = Scene().settle()
+    scene.cluster.take(kinds.SERVICE, NAMESPACE, "llama")
+    ending = ApiError(403, "Forbidden", "unable to create: namespace ml is being terminated")
+    scene.refuse(kinds.SERVICE, "POST", error=ending)
+    assert scene.reconcile().failure is None
+
+
+def test_an_endpoint_that_has_gone_meanwhile_gets_nothing_made() -> None:
+    scene = Scene()
+    scene.refuse(kinds.MODEL_DEPLOYMENT, "PATCH", error=ApiError(404, "NotFound", "gone"))
+    with pytest.raises(ApiError, match="gone"):
+        scene.reconcile()
+    assert not scene.has(kinds.NETWORK_POLICY)

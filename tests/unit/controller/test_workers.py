@@ -88,6 +88,15 @@ def test_an_api_error_is_retried_with_backoff() -> None:
     assert queue.delayed == 1
 
 
+def test_a_failure_is_retried_with_backoff_but_no_later_than_the_reconcile_asks() -> None:
+    before = total("error")
+
+    async def reconcile(_: Key) -> Result:
+        return Result(requeue_after=0.01, failure=ApiError(403, "Forbidden", "exceeded quota"))
+
+    run(reconcile, lambda _: total("error") >= before + 8)
+
+
 def test_while_the_api_server_is_away_no_key_waits_for_minutes() -> None:
     async def scenario() -> float:
         queue = WorkQueue(asyncio.get_running_loop().time, random.Random(1))
