@@ -139,7 +139,7 @@ def ready(world: World, findings: Findings) -> Verdict:
 
 def _blocked(world: World, findings: Findings) -> Verdict | None:
     if world.is_deleting:
-        return Verdict(False, Reason.DELETING)
+        return Verdict(False, Reason.DELETING, findings.failure)
     if findings.name_taken:
         return Verdict(False, Reason.NAME_TAKEN, findings.name_taken)
     if findings.is_root_lost:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from bartizan.controller.api import ApiError
 from bartizan.controller.apply import Applier, FormerLifeError, Outcome
 from bartizan.controller.kinds import NETWORK_POLICY
 from bartizan.controller.observe import World
@@ -35,6 +36,17 @@ async def keep(applier: Applier, world: World, build: Build) -> list[Outcome]:
     outcome = await applier.ensure(build(name), policy, world.identity)
     await _let_twins_go(applier, world, answered)
     return [outcome, *answered]
+
+
+async def mend(applier: Applier, world: World, build: Build) -> list[Outcome]:
+    """As `keep` in a namespace that is ending: nothing can be made there, and our rights go before the pods do."""
+    found = [policy for policy in (world.policy, *world.twins) if policy and is_ours(policy, world.identity)]
+    try:
+        return [await applier.ensure(build(policy["metadata"]["name"]), policy, world.identity) for policy in found]
+    except ApiError as error:
+        if not (error.is_forbidden or error.is_terminating):
+            raise
+    return []
 
 
 def was_deleted(world: World) -> bool:

@@ -147,7 +147,8 @@ class Reconciler:
                 return network_policy.build_closed(world.identity, name=name)
             return network_policy.build(wish, self.tools.surroundings, name=name)
 
-        return await policy_keeper.keep(self.tools.applier, world, build)
+        keep = policy_keeper.mend if world.is_namespace_ending else policy_keeper.keep
+        return await keep(self.tools.applier, world, build)
 
     async def _deliver(self, world: World, findings: Findings) -> None:
         """Sees to it that every guard that still serves has the document, those that are ending included."""
@@ -160,12 +161,20 @@ class Reconciler:
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
 
     async def _take_down(self, world: World) -> Result:
-        result = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
-        if result.requeue_after is None:
+        findings = Findings(pod_template=owned.live_template(world))
+        if teardown.has_workload(world):
+            root = await self._root(findings)
+            self._judge(world, findings, root)
+            with findings.tolerating():
+                findings.outcomes += await self._close(world, findings, root)
+        wait_seconds = None
+        with findings.tolerating():
+            wait_seconds = (await teardown.proceed(self.tools.applier, self.tools.secrets, world)).requeue_after
+        if wait_seconds is None and findings.error is None:
             self._forget(world.identity)
-        else:
-            await report.tell(self.tools, world, Findings(pod_template=owned.live_template(world)))
-        return result
+            return Result()
+        await report.tell(self.tools, world, findings)
+        return Result(requeue_after=wait_seconds, failure=findings.error)
 
     def _forget(self, identity: Identity) -> None:
         """An endpoint that has gone leaves nothing in this process's memory."""

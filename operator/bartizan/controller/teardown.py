@@ -44,6 +44,13 @@ async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> Resu
     return Result()
 
 
+def has_workload(world: World) -> bool:
+    """Something may still run, or be started, that the policy must hold."""
+    identity = world.identity
+    found = [world.deployment, *world.replica_sets, *world.owned_pods]
+    return any(live is not None and ownership.is_ours(live, identity) for live in found)
+
+
 async def release_policies(applier: Applier, world: World) -> Result:
     """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone."""
     policies = [policy for policy in (world.policy, *world.twins) if policy and _is_managed(policy)]

@@ -87,6 +87,28 @@ def test_the_policy_stays_until_the_last_pod_has_ended(cascade: str, endpoint: E
     assert order.violations == []
 
 
+def test_the_policy_is_kept_against_everybody_until_the_last_pod_has_ended(endpoint: Endpoint) -> None:
+    pod = _slow_pod(endpoint)
+    admin, namespace, name = endpoint.admin, endpoint.namespace, endpoint.name
+    shut = endpoint.must_own("NetworkPolicy")["spec"]
+
+    def is_kept() -> bool:
+        policy = endpoint.owned("NetworkPolicy") or {"metadata": {"deletionTimestamp": "long ago"}}
+        return "deletionTimestamp" not in policy["metadata"] and policy["spec"] == shut
+
+    endpoint.delete()
+    until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
+    admin.patch(kinds.NETWORK_POLICY, namespace, name, {"spec": {"egress": [{}], "ingress": [{}]}})
+    until(is_kept, "what was opened is shut")
+    admin.patch(kinds.NETWORK_POLICY, namespace, name, {"metadata": {"finalizers": None}})
+    admin.delete(kinds.NETWORK_POLICY, namespace, name)
+    until(is_kept, "what was taken away is made anew")
+    admin.delete(kinds.NETWORK_POLICY, namespace, name)
+    until(is_kept, "a deletion is answered")
+    _let_end(endpoint, pod)
+    _assert_all_gone(endpoint)
+
+
 @pytest.mark.parametrize("cascade", CASCADES)
 def test_a_deployment_deleted_by_hand_comes_back_behind_its_policy(cascade: str, endpoint: Endpoint) -> None:
     until(endpoint.pods)
