@@ -115,6 +115,16 @@ def test_an_upgrade_with_changed_values_reaches_operator_and_rights(cluster: Clu
     cluster.kubectl("delete", "namespace", "team-b")
 
 
+def test_an_endpoint_of_a_namespace_taken_off_the_list_can_be_deleted(cluster: Cluster, tmp_path: Path) -> None:
+    install(cluster)
+    with running_operator(cluster, tmp_path):
+        _declare(cluster)
+    helm(cluster, "upgrade", RELEASE, str(CHART), "--set", "namespaces={default}")
+    with running_operator(cluster, tmp_path):
+        cluster.kubectl("--namespace", TEAM, "delete", "modeldeployments.bartizan.dev", ENDPOINT, "--timeout=60s")
+        until(lambda: not _owned(cluster), "its objects go with it, the policy last", seconds=60)
+
+
 def test_an_upgrade_adds_a_field_to_the_crd(cluster: Cluster, tmp_path: Path) -> None:
     install(cluster, *LISTED)
     newer = tmp_path / "bartizan"

@@ -14,6 +14,7 @@ from kubernetes.aio.config import ConfigException
 from bartizan.controller import health, log, nesting, settings, status, supervise, tools
 from bartizan.controller.api import Api, ApiError, Manifest
 from bartizan.controller.connection import Connection
+from bartizan.controller.delisted import Delisted
 from bartizan.controller.handlers import Observer
 from bartizan.controller.health import Doctor, Signs
 from bartizan.controller.outsiders import Outsiders
@@ -162,6 +163,7 @@ async def _run_parts(operator: Operator, assembled: Tools, environment: Mapping[
         asyncio.create_task(operator.resync.run(), name="resync"),
         asyncio.create_task(assembled.root.watch(operator.resync.want), name="root"),
         asyncio.create_task(Outsiders(operator.api, operator.settings, refuse).run(), name="outsiders"),
+        asyncio.create_task(Delisted(operator.api, operator.settings).run(), name="delisted"),
     ]
     try:
         await _until_one_ends({workers, *parts})
