@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from bartizan.policy.reasons import Reason
 Live = dict[str, Any]
 
 ASK_TIMEOUT_SECONDS = 1.0
+ASK_ALL_SECONDS = 2.0
+"""For all guards of an endpoint; pods that hang on purpose must not keep a worker longer."""
+ASKED_AT_ONCE = 64
 TOUCH_AGAIN_SECONDS = 1.0
 """A kubelet takes about a second to bring a touched pod its new document; later than that, it has missed the touch."""
 
@@ -105,10 +109,19 @@ class Guards:
         self._touched: dict[str, _Touch] = {}
 
     async def ask(self, pods: list[Live]) -> dict[str, GuardReport | None]:
-        """Report by pod name, of every guard that runs, all asked at once; None of one that does not answer."""
-        running = [pod for pod in pods if _guard_runs(pod)]
-        reports = await asyncio.gather(*(self._ask(pod["status"]["podIP"]) for pod in running))
-        return {pod["metadata"]["name"]: report for pod, report in zip(running, reports, strict=True)}
+        """Report by pod name, of every guard that runs; None of one that does not answer, or not in time."""
+        running = sorted((pod for pod in pods if _guard_runs(pod)), key=_turn)
+        reports: dict[str, GuardReport | None] = dict.fromkeys(pod["metadata"]["name"] for pod in running)
+        slots = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(pod: Live) -> None:
+            async with slots:
+                reports[pod["metadata"]["name"]] = await self._ask(pod["status"]["podIP"])
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ASK_ALL_SECONDS):
+                await asyncio.gather(*map(ask, running))
+        return reports
 
     async def deliver(self, pods: list[Live], version: int, states: Mapping[str, GuardState]) -> None:
         """Touches the pods whose guard is behind; the annotation's change makes the kubelet look at once."""
@@ -170,6 +183,13 @@ def _guard_runs(pod: Live) -> bool:
     return bool(status.get("podIP")) and any(
         status["name"] == GUARD and "running" in status.get("state", {}) for status in statuses
     )
+
+
+def _turn(pod: Live) -> tuple[bool, str]:
+    """Those of a ReplicaSet first, whose number is bounded: pods that hang on purpose wait behind them."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    is_counted = any(owner.get("kind") == "ReplicaSet" and owner.get("controller") for owner in owners)
+    return not is_counted, pod["metadata"].get("creationTimestamp") or ""
 
 
 def _number(text: str | None) -> int:

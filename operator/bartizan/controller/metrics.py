@@ -30,7 +30,7 @@ RECONCILE_SECONDS = Histogram(
 ACTIVE_WORKERS = Gauge("bartizan_operator_active_workers", "Workers that are reconciling now.", registry=REGISTRY)
 QUEUE_DEPTH = Gauge(
     "bartizan_operator_queue_depth",
-    "Keys that wait for a worker, by priority: event, or resync (start-up and periodic resync).",
+    "Keys that wait for a worker, by priority: event, or resync (start-up, periodic resync and polls).",
     ["priority"],
     registry=REGISTRY,
 )

@@ -10,8 +10,8 @@ from bartizan.controller import acceptance, guards, issuing, owned, policy_keepe
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
-from bartizan.controller.guards import GuardState
 from bartizan.controller.log import logger
+from bartizan.controller.next_look import NextLook
 from bartizan.controller.observe import World, observe
 from bartizan.controller.revision import Accepted
 from bartizan.controller.root_key import RootError
@@ -23,19 +23,13 @@ from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity
 
 LOGGER = logger(__name__)
-OUT_OF_SYNC_SECONDS = 0.25
-"""How soon a guard that is behind is asked again; the second touch comes after one second."""
-OUT_OF_SYNC_GROWTH = 0.05
-"""The longer it has been behind, the less it matters when exactly it is asked: a share of the document's age."""
-UNREACHABLE_SECONDS = 5.0
-BLOCKED_SECONDS = 5.0
-"""How soon a name that is taken, a root that is lost or a former life is looked at again."""
 
 
 class Reconciler:
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
         self._sealed: dict[str, Accepted] = {}
+        self._next_look = NextLook(lambda: tools.now().timestamp())
 
     async def reconcile(self, key: Key) -> Result:
         """Brings the endpoint one step nearer to its spec; raises ApiError for what time may heal."""
@@ -43,14 +37,15 @@ class Reconciler:
         world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
         if world.manifest is None:
             report.forget(key)
-            return await teardown.release_policies(tools.applier, world)
+            is_over = await teardown.release_policies(tools.applier, world)
+            return self._at_the_end(key, is_over=is_over)
         if world.is_deleting:
-            return await self._take_down(world)
+            return await self._take_down(key, world)
         findings = Findings()
         await self._bring_about(world, findings)
         await self._deliver(world, findings)
         await report.tell(tools, world, findings)
-        return self._next_look(world, findings)
+        return self._next_look.after(key, findings, otherwise_seconds=self._rollout_wait(world, findings))
 
     async def _bring_about(self, world: World, findings: Findings) -> None:
         """What it cannot have it notes and goes on: no refused object keeps those that stand from being repaired."""
@@ -160,42 +155,33 @@ class Reconciler:
         with findings.tolerating():
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
 
-    async def _take_down(self, world: World) -> Result:
+    async def _take_down(self, key: Key, world: World) -> Result:
         findings = Findings(pod_template=owned.live_template(world))
         if teardown.has_workload(world):
             root = await self._root(findings)
             self._judge(world, findings, root)
             with findings.tolerating():
                 findings.outcomes += await self._close(world, findings, root)
-        wait_seconds = None
+        is_over = False
         with findings.tolerating():
-            wait_seconds = (await teardown.proceed(self.tools.applier, self.tools.secrets, world)).requeue_after
-        if wait_seconds is None and findings.error is None:
+            is_over = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
+        if is_over:
             self._forget(world.identity)
+        else:
+            await report.tell(self.tools, world, findings)
+        return self._at_the_end(key, is_over=is_over, failure=findings.error)
+
+    def _at_the_end(self, key: Key, *, is_over: bool, failure: ApiError | None = None) -> Result:
+        if is_over:
+            self._next_look.forget(key)
             return Result()
-        await report.tell(self.tools, world, findings)
-        return Result(requeue_after=wait_seconds, failure=findings.error)
+        return Result(self._next_look.at_the_end(key), failure)
 
     def _forget(self, identity: Identity) -> None:
         """An endpoint that has gone leaves nothing in this process's memory."""
         self._sealed.pop(identity.uid, None)
         self.tools.applier.forget_endpoint(identity)
         self.tools.secrets.forget_endpoint(identity)
-
-    def _next_look(self, world: World, findings: Findings) -> Result:
-        return Result(requeue_after=self._wait_seconds(world, findings), failure=findings.error)
-
-    def _wait_seconds(self, world: World, findings: Findings) -> float | None:
-        states = findings.guard_states.values()
-        if GuardState.OUTDATED in states and findings.document is not None:
-            age_seconds = self.tools.now().timestamp() - findings.document.version / 1000
-            patience = max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH)
-            return min(patience, BLOCKED_SECONDS)
-        if GuardState.UNREACHABLE in states:
-            return UNREACHABLE_SECONDS
-        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
-            return BLOCKED_SECONDS
-        return self._rollout_wait(world, findings)
 
     def _rollout_wait(self, world: World, findings: Findings) -> float | None:
         """None but for an endpoint that still runs another guard image and waits for its turn."""

@@ -18,22 +18,21 @@ from bartizan.controller.kinds import (
 )
 from bartizan.controller.observe import World
 from bartizan.controller.secret_writer import SecretWriter
-from bartizan.controller.workers import Result
 from bartizan.policy import epochs, names
 
 Live = dict[str, Any]
 
-LOOK_AGAIN_SECONDS = 2.0
-"""Pods end without our doing; their events come sooner than this in all but lost watches."""
 
+async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> bool:
+    """One step of the way down; nothing is let go while a pod of the endpoint is left, whatever the cascade.
 
-async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> Result:
-    """One step of the way down; nothing is let go while a pod of the endpoint is left, whatever the cascade."""
+    True once nothing is left to do.
+    """
     manifest = world.manifest
     if manifest is None or names.FINALIZER not in (manifest["metadata"].get("finalizers") or ()):
         return await release_policies(applier, world)
     if await _end_workload(applier, world):
-        return Result(requeue_after=LOOK_AGAIN_SECONDS)
+        return False
     if not world.is_namespace_ending:
         await _remove_secrets(secrets, world)
     for kind, live in _rest(world):
@@ -41,7 +40,7 @@ async def proceed(applier: Applier, secrets: SecretWriter, world: World) -> Resu
             await applier.remove(kind, live)
     await _let_policies_go(applier, world)
     await applier.release(MODEL_DEPLOYMENT, manifest)
-    return Result()
+    return True
 
 
 def has_workload(world: World) -> bool:
@@ -51,15 +50,13 @@ def has_workload(world: World) -> bool:
     return any(live is not None and ownership.is_ours(live, identity) for live in found)
 
 
-async def release_policies(applier: Applier, world: World) -> Result:
-    """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone."""
+async def release_policies(applier: Applier, world: World) -> bool:
+    """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone (True)."""
     policies = [policy for policy in (world.policy, *world.twins) if policy and _is_managed(policy)]
-    if not policies:
-        return Result()
-    if world.owned_pods:
-        return Result(requeue_after=LOOK_AGAIN_SECONDS)
+    if policies and world.owned_pods:
+        return False
     await _let_policies_go(applier, world)
-    return Result()
+    return True
 
 
 async def _end_workload(applier: Applier, world: World) -> bool:

@@ -16,7 +16,7 @@ from bartizan.controller import metrics
 from bartizan.controller.retries import LONGEST_SECONDS, Backoff, TokenBucket
 
 PATIENCE_SECONDS = 30.0
-"""A key of low priority that has waited this long goes first: a storm of events must not hold up the resync."""
+"""A key of low priority that has waited this long goes before every other event: neither storm holds up the other."""
 RETRIES_PER_SECOND = 10.0
 RETRY_BURST = 100
 
@@ -38,7 +38,7 @@ class Priority(Enum):
     EVENT = "event"
     """Something happened."""
     RESYNC = "resync"
-    """Start-up and periodic resync: probably nothing to do."""
+    """Start-up, periodic resync and polls: probably nothing to do."""
 
 
 class WorkQueue:
@@ -55,6 +55,7 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []  # holds stale entries, too: `_delayed` is the truth
         self._changed = asyncio.Event()
         self._is_closed = False
+        self._was_late_one = False  # the last key was one of low priority that went before events
         self._done_at = clock()
 
     def enqueue(self, key: Key, priority: Priority = Priority.EVENT) -> None:
@@ -165,9 +166,11 @@ class WorkQueue:
 
     def _next_line(self) -> dict[Key, float] | None:
         events, resyncs = self._waiting[Priority.EVENT], self._waiting[Priority.RESYNC]
-        if resyncs and (not events or self._clock() - next(iter(resyncs.values())) > PATIENCE_SECONDS):
-            return resyncs
-        return events or None
+        if not events or not resyncs:
+            return events or resyncs or None
+        is_late = self._clock() - next(iter(resyncs.values())) > PATIENCE_SECONDS
+        self._was_late_one = is_late and not self._was_late_one
+        return resyncs if self._was_late_one else events
 
     async def _wait_for_change(self) -> None:
         seconds = max(0.0, self._heap[0][0] - self._clock()) if self._heap else None

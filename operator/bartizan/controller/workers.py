@@ -8,7 +8,7 @@ from time import perf_counter
 from bartizan.controller import log, metrics
 from bartizan.controller.api import ApiError
 from bartizan.controller.retries import LONGEST_SECONDS
-from bartizan.controller.work_queue import Key, WorkQueue
+from bartizan.controller.work_queue import Key, Priority, WorkQueue
 
 RECONCILE_SECONDS = 60.0
 """Many times what a reconcile takes; one that hangs gives its worker back."""
@@ -27,6 +27,8 @@ class Result:
 
     requeue_after: float | None = None
     failure: ApiError | None = None
+    priority: Priority = Priority.RESYNC
+    """Of that call: a poll must not keep what has just happened waiting."""
 
 
 Reconcile = Callable[[Key], Awaitable[Result]]
@@ -77,7 +79,7 @@ class Workers:
         self._queue.forget(key)
         if result.requeue_after is None:
             return "success"
-        self._queue.enqueue_after(key, result.requeue_after)
+        self._queue.enqueue_after(key, result.requeue_after, result.priority)
         return "requeue"
 
     def _retry(

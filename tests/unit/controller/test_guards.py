@@ -7,7 +7,7 @@ from tests.unit.controller import worlds
 from tests.unit.controller.fake_transport import FakeTransport
 
 from bartizan.controller.api import Api, ApiError
-from bartizan.controller.guards import GuardReport, Guards, GuardState, judge
+from bartizan.controller.guards import ASK_ALL_SECONDS, ASKED_AT_ONCE, GuardReport, Guards, GuardState, judge
 from bartizan.policy import names
 
 RUNNING = {"initContainerStatuses": [{"name": "bartizan-guard", "state": {"running": {}}}], "podIP": "192.0.2.1"}
@@ -116,3 +116,27 @@ def test_a_pod_that_has_gone_meanwhile_is_no_error() -> None:
     bench = Bench(GuardReport("older", ""))
     bench.transport.answer = lambda _: ApiError(404, "NotFound", "gone")
     assert bench.look(_pod()) is GuardState.OUTDATED
+
+
+def test_pods_that_hang_keep_a_worker_for_a_bounded_time_and_wait_behind_those_of_the_workload() -> None:
+    asked: list[str] = []
+
+    async def hang(address: str) -> GuardReport | None:
+        asked.append(address)
+        await asyncio.Event().wait()
+        return None
+
+    owner = {"kind": "ReplicaSet", "name": "llama-1", "uid": "r", "controller": True}
+    forged = [worlds.pod(f"x{number}", status={**RUNNING, "podIP": "192.0.2.9"}) for number in range(500)]
+    own = worlds.pod("own", status=RUNNING, ownerReferences=[owner], creationTimestamp="2026-01-01T00:00:00Z")
+
+    async def scenario() -> dict[str, GuardReport | None]:
+        guards = Guards(Api(FakeTransport()), hang, clock=Clock())
+        async with asyncio.timeout(ASK_ALL_SECONDS + 3):
+            return await guards.ask([*forged, own])
+
+    reports = asyncio.run(scenario())
+    assert len(reports) == 501
+    assert set(reports.values()) == {None}
+    assert asked[0] == RUNNING["podIP"]
+    assert len(asked) == ASKED_AT_ONCE

@@ -137,6 +137,17 @@ def test_a_storm_of_events_does_not_hold_up_the_resync_for_ever() -> None:
     assert queue.poll() == A
 
 
+def test_a_storm_of_polls_that_are_late_does_not_hold_up_events() -> None:
+    queue, clock = make()
+    for number in range(100):
+        queue.enqueue(Key("evil", f"e{number}"), Priority.RESYNC)
+    clock.now += PATIENCE_SECONDS + 1
+    for key in (A, B, C):
+        queue.enqueue(key)
+    taken = [queue.poll() for _ in range(6)]
+    assert [key for key in taken if key in (A, B, C)] == [A, B, C]
+
+
 def test_a_key_added_while_processed_comes_again_after_it_is_done() -> None:
     queue, clock = make()
     queue.enqueue(A)

@@ -141,3 +141,49 @@ def test_closing_the_queue_lets_the_current_reconcile_finish() -> None:
 
     asyncio.run(scenario())
     assert finished == [KEY]
+
+
+def test_polls_of_guards_that_hang_keep_no_event_waiting() -> None:
+    """Far more of them than there are workers, each asking to be called again at once."""
+    victim = Key("good", "victim")
+    order: list[Key] = []
+
+    async def reconcile(key: Key) -> Result:
+        order.append(key)
+        await asyncio.sleep(0)
+        return Result() if key == victim else Result(requeue_after=0.0)
+
+    async def scenario() -> int:
+        queue = WorkQueue(asyncio.get_running_loop().time, random.Random(1))
+        workers = asyncio.create_task(Workers(queue, reconcile, count=8).run())
+        for number in range(200):
+            queue.enqueue(Key("evil", f"e{number}"))
+        await eventually(lambda: len(order) > 1000)
+        before = len(order)
+        queue.enqueue(victim)
+        await eventually(lambda: victim in order)
+        queue.close()
+        await workers
+        return order.index(victim) - before
+
+    assert asyncio.run(scenario()) <= 16, "those under way, and no whole round"
+
+
+def test_a_look_that_somebody_waits_for_goes_beside_events() -> None:
+    async def scenario() -> list[int]:
+        queue = WorkQueue(asyncio.get_running_loop().time, random.Random(1))
+        depths = []
+
+        async def reconcile(key: Key) -> Result:
+            depths.append(queue.depth(Priority.EVENT))
+            return Result(requeue_after=0.0, priority=Priority.EVENT) if len(depths) < 3 else Result()
+
+        queue.enqueue(KEY, Priority.RESYNC)
+        workers = asyncio.create_task(Workers(queue, reconcile, count=1).run())
+        await eventually(lambda: len(depths) == 3)
+        assert queue.depth(Priority.RESYNC) == 0
+        queue.close()
+        await workers
+        return depths
+
+    assert asyncio.run(scenario()) == [0, 0, 0]

@@ -1,0 +1,61 @@
+"""When an endpoint is looked at again though nothing happens: soon after a change, ever more rarely if a lack lasts."""
+
+from collections.abc import Callable
+
+from bartizan.controller.findings import Findings
+from bartizan.controller.guards import GuardState
+from bartizan.controller.work_queue import Key, Priority
+from bartizan.controller.workers import Result
+
+OUT_OF_SYNC_SECONDS = 0.25
+"""How soon a guard that is behind is asked again; the second touch comes after one second."""
+OUT_OF_SYNC_GROWTH = 0.05
+"""The longer it has been behind, the less it matters when exactly it is asked: a share of the document's age."""
+URGENT_SECONDS = 10.0
+"""A document that is younger is somebody's change, who waits for it: those looks go beside events, all others after."""
+BLOCKED_SECONDS = 5.0
+"""How soon a guard that does not answer, a name that is taken, a lost root or a former life is looked at again."""
+ENDING_SECONDS = 2.0
+"""Pods end without our doing; their events come sooner than this in all but lost watches."""
+GROWTH = 0.25
+"""What has lasted long lasts longer: a share of the time that it has."""
+LONGEST_SECONDS = 60.0
+
+
+class NextLook:
+    """Remembers since when an endpoint has been waiting for the same thing; `now` in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since: dict[Key, tuple[str, float]] = {}
+
+    def after(self, key: Key, findings: Findings, *, otherwise_seconds: float | None) -> Result:
+        """For an endpoint that lives; `otherwise_seconds` where it waits for nothing of its own."""
+        states = findings.guard_states.values()
+        if GuardState.OUTDATED in states and findings.document is not None:
+            return self._after_a_change(findings.document.version / 1000, findings)
+        if GuardState.UNREACHABLE in states:
+            return Result(self._lasting(key, "guards", BLOCKED_SECONDS), findings.error)
+        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
+            return Result(self._lasting(key, "names", BLOCKED_SECONDS), findings.error)
+        self.forget(key)
+        return Result(otherwise_seconds, findings.error)
+
+    def at_the_end(self, key: Key) -> float:
+        """Seconds, for an endpoint that is going and still has pods."""
+        return self._lasting(key, "pods", ENDING_SECONDS)
+
+    def forget(self, key: Key) -> None:
+        self._since.pop(key, None)
+
+    def _after_a_change(self, changed_at: float, findings: Findings) -> Result:
+        age_seconds = self._now() - changed_at
+        seconds = min(max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH), LONGEST_SECONDS)
+        return Result(seconds, findings.error, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC)
+
+    def _lasting(self, key: Key, what: str, first_seconds: float) -> float:
+        now = self._now()
+        held = self._since.get(key)
+        if held is None or held[0] != what:
+            held = self._since[key] = (what, now)
+        return min(max(first_seconds, (now - held[1]) * GROWTH), LONGEST_SECONDS)
