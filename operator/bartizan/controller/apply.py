@@ -138,10 +138,10 @@ class Applier:
         self._applied[_key(desired)] = content
         return before == content
 
-    def forget_endpoint(self, identity: Identity) -> None:
+    def forget_endpoint(self, namespace: str, endpoint: str) -> None:
         """It has gone, and what it owned with it."""
-        for key in [key for key in self._applied if names.is_of_endpoint(key[2], identity.name)]:
-            if key[1] == identity.namespace:
+        for key in [key for key in self._applied if names.is_of_endpoint(key[2], endpoint)]:
+            if key[1] == namespace:
                 del self._applied[key]
 
     def forget(self, kind: str, namespace: str, name: str) -> None:

@@ -61,6 +61,10 @@ class World:
         )
 
     @property
+    def key(self) -> Key:
+        return Key(self.identity.namespace, self.identity.name)
+
+    @property
     def is_deleting(self) -> bool:
         return self.manifest is not None and "deletionTimestamp" in self.manifest["metadata"]
 

@@ -20,7 +20,6 @@ from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
 from bartizan.policy import epochs, parse
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity
 
 LOGGER = logger(__name__)
 
@@ -28,7 +27,8 @@ LOGGER = logger(__name__)
 class Reconciler:
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
-        self._sealed: dict[str, Accepted] = {}
+        self._sealed: dict[Key, tuple[str, Accepted]] = {}
+        """With the UID of the life that it belongs to."""
         self._next_look = NextLook(lambda: tools.now().timestamp())
 
     async def reconcile(self, key: Key) -> Result:
@@ -36,7 +36,7 @@ class Reconciler:
         tools = self.tools
         world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
         if world.manifest is None:
-            report.forget(key)
+            self._forget(key)
             is_over = await teardown.release_policies(tools.applier, world)
             return self._at_the_end(key, is_over=is_over)
         if world.is_deleting:
@@ -73,7 +73,8 @@ class Reconciler:
             return
         chosen = _settled(findings, chosen)
         await owned.keep_revision(tools.applier, world, findings, chosen=chosen, root=root)
-        chosen = self._sealed[world.identity.uid] = _settled(findings, chosen)
+        chosen = _settled(findings, chosen)
+        self._sealed[world.key] = (world.identity.uid, chosen)
         findings.pod_template = chosen.pod_template
         await owned.run(tools.applier, world, wish, findings)
 
@@ -114,7 +115,7 @@ class Reconciler:
         """Which spec is in force, and which key epochs follow from it."""
         manifest = world.manifest or {}
         findings.sealed = revision.sealed(world.revisions, world.identity, root) if root else ()
-        accepted = findings.accepted = self._newest(world.identity.uid, findings.sealed)
+        accepted = findings.accepted = self._newest(world, findings.sealed)
         in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
         findings.deployment, findings.spec, findings.problems = in_force.deployment, in_force.spec, in_force.problems
         if root is not None and in_force.deployment is not None:
@@ -125,9 +126,10 @@ class Reconciler:
         findings.pod_template = accepted.pod_template if accepted else owned.live_template(world)
         findings.policy_was_deleted = policy_keeper.was_deleted(world)
 
-    def _newest(self, uid: str, found: tuple[Accepted, ...]) -> Accepted | None:
+    def _newest(self, world: World, found: tuple[Accepted, ...]) -> Accepted | None:
         """As far as this process remembers: who deletes a revision brings back neither an older one nor none."""
-        known = [*found, *(item for item in (self._sealed.get(uid),) if item)]
+        uid, remembered = self._sealed.get(world.key, ("", None))
+        known = [*found, remembered] if remembered and uid == world.identity.uid else found
         return max(known, key=lambda item: item.revision, default=None)
 
     async def _close(self, world: World, findings: Findings, root: Hidden | None) -> list[Any]:
@@ -166,7 +168,7 @@ class Reconciler:
         with findings.tolerating():
             is_over = await teardown.proceed(self.tools.applier, self.tools.secrets, world)
         if is_over:
-            self._forget(world.identity)
+            self._forget(key)
         else:
             await report.tell(self.tools, world, findings)
         return self._at_the_end(key, is_over=is_over, failure=findings.error)
@@ -177,11 +179,12 @@ class Reconciler:
             return Result()
         return Result(self._next_look.at_the_end(key), failure)
 
-    def _forget(self, identity: Identity) -> None:
-        """An endpoint that has gone leaves nothing in this process's memory."""
-        self._sealed.pop(identity.uid, None)
-        self.tools.applier.forget_endpoint(identity)
-        self.tools.secrets.forget_endpoint(identity)
+    def _forget(self, key: Key) -> None:
+        """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""
+        report.forget(key)
+        self._sealed.pop(key, None)
+        self.tools.applier.forget_endpoint(key.namespace, key.name)
+        self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
     def _rollout_wait(self, world: World, findings: Findings) -> float | None:
         """None but for an endpoint that still runs another guard image and waits for its turn."""

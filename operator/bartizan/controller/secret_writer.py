@@ -14,7 +14,6 @@ from bartizan.controller.api import Api, ApiError
 from bartizan.controller.apply import Did, NameTakenError, Outcome, content_hash, told
 from bartizan.controller.kinds import SECRET
 from bartizan.policy import names
-from bartizan.policy.model import Identity
 
 Live = dict[str, Any]
 Versions = Mapping[str, str]
@@ -73,11 +72,11 @@ class SecretWriter:
             self._removed.add((namespace, name))
             self._written.pop((namespace, name), None)
 
-    def forget_endpoint(self, identity: Identity) -> None:
+    def forget_endpoint(self, namespace: str, endpoint: str) -> None:
         """It has gone, and its Secrets with it."""
         keys = {*self._written, *self._removed}
-        for key in [key for key in keys if names.is_of_endpoint(key[1], identity.name)]:
-            if key[0] == identity.namespace:
+        for key in [key for key in keys if names.is_of_endpoint(key[1], endpoint)]:
+            if key[0] == namespace:
                 self._written.pop(key, None)
                 self._removed.discard(key)
 

@@ -47,9 +47,9 @@ class Scene:
         self.declare()
         self.restart()
 
-    def declare(self, **metadata: Any) -> None:
+    def declare(self) -> None:
         """A new life of the ModelDeployment."""
-        manifest = worlds.manifest(generation=1, **metadata)
+        manifest = worlds.manifest(generation=1)
         del manifest["metadata"]["uid"]
         manifest["spec"]["access"] = {"clients": [{"name": "a"}, {"name": "b"}]}
         manifest |= {"apiVersion": names.API_VERSION, "kind": names.KIND}

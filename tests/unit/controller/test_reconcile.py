@@ -153,3 +153,30 @@ def test_an_endpoint_that_has_gone_meanwhile_gets_nothing_made() -> None:
     with pytest.raises(ApiError, match="gone"):
         scene.reconcile()
     assert not scene.has(kinds.NETWORK_POLICY)
+
+
+@pytest.mark.parametrize("is_torn_away", [True, False], ids=["torn away", "taken down"])
+def test_an_endpoint_that_has_gone_leaves_nothing_in_memory(*, is_torn_away: bool) -> None:
+    scene = Scene().settle()
+    for kind in (kinds.DEPLOYMENT, *([kinds.MODEL_DEPLOYMENT] if is_torn_away else [])):
+        scene.cluster.take(kind, NAMESPACE, "llama")
+    if not is_torn_away:
+        scene.delete()
+    scene.reconcile()
+    memories = (scene.reconciler._sealed, scene.tools.applier._applied, scene.tools.secrets._written)
+    assert [len(memory) for memory in memories] == [0, 0, 0]
+    assert not scene.tools.secrets._removed
+
+
+def test_what_a_former_life_had_accepted_is_not_the_next_ones() -> None:
+    scene = Scene().settle()
+    former = scene.endpoint["metadata"]["uid"]
+    scene.cluster.take(kinds.MODEL_DEPLOYMENT, NAMESPACE, "llama")
+    scene.declare()
+    for kind, suffix in ((kinds.CONTROLLER_REVISION, ".1"), (kinds.DEPLOYMENT, ""), (kinds.NETWORK_POLICY, "")):
+        scene.cluster.take(kind, NAMESPACE, "llama" + suffix)
+    scene.edit(template={"spec": {"hostNetwork": True}})
+    scene.reconcile()
+    assert scene.endpoint["metadata"]["uid"] != former
+    assert scene.condition("Ready")[1] == "SpecRefused"
+    assert not scene.has(kinds.DEPLOYMENT)
