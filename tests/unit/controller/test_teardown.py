@@ -88,3 +88,31 @@ def test_a_step_that_fails_is_told_of_in_the_status() -> None:
     scene.cluster.refuse = lambda _: None
     scene.reconcile(2)
     assert not scene.has(kinds.MODEL_DEPLOYMENT)
+
+
+def test_a_pod_that_somebody_stripped_of_our_mark_still_holds_the_policy() -> None:
+    scene = Scene().settle()
+    scene.pod(labels={key: text for key, text in LABELS.items() if key != names.MANAGED_BY_LABEL} | _life(scene))
+    scene.delete()
+    scene.reconcile()
+    scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")  # with its pods orphaned
+    scene.reconcile(2)
+    assert scene.is_network_shut
+    _go_on(scene)
+
+
+def test_an_orphaned_replica_set_without_our_mark_goes_too() -> None:
+    scene = Scene().settle()
+    labels = {key: text for key, text in LABELS.items() if key != names.MANAGED_BY_LABEL} | _life(scene)
+    scene.cluster.put(kinds.REPLICA_SET, {"metadata": {"name": "llama-1", "namespace": NAMESPACE, "labels": labels}})
+    scene.delete()
+    scene.reconcile(3)
+    assert not scene.has(kinds.REPLICA_SET, "-1")
+    assert not scene.has(kinds.MODEL_DEPLOYMENT)
+
+
+LABELS = names.managed_labels("llama", "of this life")
+
+
+def _life(scene: Scene) -> dict[str, str]:
+    return {names.ENDPOINT_UID_LABEL: scene.endpoint["metadata"]["uid"]}
