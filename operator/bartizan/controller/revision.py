@@ -20,14 +20,21 @@ from bartizan.policy.model import Identity, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`pod_inputs` is the hash of what the pod template was rendered from, `guard_image` the image it names."""
+    """`pod_inputs` is the hash of what the pod template was rendered from, `guard_image` the image it names.
+
+    Another version of the operator may read it, or have written it. Fields with a default may be missing, and are then
+    those of no endpoint; a new field needs a default.
+    """
 
     revision: int
     spec: Manifest
     pod_template: Manifest
-    pod_inputs: str
-    guard_image: str
-    document_key: str
+    pod_inputs: str = ""
+    guard_image: str = ""
+    document_key: str = ""
+
+
+_DEFAULTED = ("pod_inputs", "guard_image", "document_key")
 
 
 def pod_inputs(spec: Manifest) -> str:
@@ -60,7 +67,18 @@ def _open(item: Manifest, identity: Identity, root: Hidden) -> Accepted | None:
         return None
     if not hmac.compare_digest(keys.revision_mac(root, identity, payload.encode()).encode(), mac.encode()):
         return None
-    return Accepted(**json.loads(payload))
+    return _read(json.loads(payload))
+
+
+def _read(payload: object) -> Accepted | None:
+    """None without what makes it a revision; what this version does not know is left out."""
+    if not isinstance(payload, dict):
+        return None
+    number, spec, template = (payload.get(name) for name in ("revision", "spec", "pod_template"))
+    if type(number) is not int or not isinstance(spec, dict) or not isinstance(template, dict):
+        return None
+    rest = {name: text for name in _DEFAULTED if isinstance(text := payload.get(name), str)}
+    return Accepted(number, spec, template, **rest)
 
 
 def _canonical(value: Any) -> bytes:  # noqa: ANN401 - plain JSON

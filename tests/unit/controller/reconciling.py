@@ -93,6 +93,10 @@ class Scene:
     def endpoint(self) -> Live:
         return self.cluster.must_get(kinds.MODEL_DEPLOYMENT, NAMESPACE, NAME)
 
+    @property
+    def namespace_uid(self) -> str:
+        return str(self.cluster.must_get(kinds.NAMESPACE, None, NAMESPACE)["metadata"]["uid"])
+
     def live(self, kind: Kind, suffix: str = "") -> Live:
         return self.cluster.must_get(kind, NAMESPACE, NAME + suffix)
 

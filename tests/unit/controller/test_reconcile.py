@@ -1,12 +1,20 @@
 """Reconciling goes as far as it can: what one object cannot have keeps no other from being repaired."""
 
+import base64
+import json
+from dataclasses import replace
+
 import pytest
-from tests.unit.controller.reconciling import NAMESPACE, Scene
+from tests.unit.controller import worlds
+from tests.unit.controller.reconciling import NAMESPACE, SETTINGS, Scene
 
 from bartizan.controller import kinds
 from bartizan.controller.api import ApiError
 from bartizan.controller.kinds import Kind
-from bartizan.policy import names
+from bartizan.policy import keys, names
+from bartizan.policy.keys import Hidden
+
+ROOT = (SETTINGS.namespace, SETTINGS.root_secret)
 
 
 def test_a_plain_endpoint_is_brought_about() -> None:
@@ -180,3 +188,17 @@ def test_what_a_former_life_had_accepted_is_not_the_next_ones() -> None:
     assert scene.endpoint["metadata"]["uid"] != former
     assert scene.condition("Ready")[1] == "SpecRefused"
     assert not scene.has(kinds.DEPLOYMENT)
+
+
+def test_a_rollback_to_an_older_operator_restarts_nothing() -> None:
+    scene = Scene().settle()
+    template = scene.live(kinds.DEPLOYMENT)["spec"]["template"]
+    data = scene.live(kinds.CONTROLLER_REVISION, ".1")["data"]
+    root = Hidden(base64.b64decode(scene.cluster.must_get(kinds.SECRET, *ROOT)["data"]["root"]))
+    newer = json.dumps({**json.loads(data["payload"]), "novelty": 1})
+    identity = replace(worlds.IDENTITY, uid=scene.endpoint["metadata"]["uid"], namespace_uid=scene.namespace_uid)
+    data |= {"payload": newer, "mac": keys.revision_mac(root, identity, newer.encode())}
+    scene.restart()
+    assert scene.reconcile(2).failure is None
+    assert scene.live(kinds.DEPLOYMENT)["spec"]["template"] == template
+    assert "novelty" not in scene.live(kinds.CONTROLLER_REVISION, ".1")["data"]["payload"]

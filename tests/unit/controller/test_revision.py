@@ -1,5 +1,7 @@
 """Revisions: only what the operator sealed for this very endpoint is believed."""
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from tests.unit.controller import worlds
 
 from bartizan.controller import revision
 from bartizan.controller.revision import Accepted
+from bartizan.policy import keys
 from bartizan.policy.model import Identity
 
 
@@ -57,6 +60,41 @@ def test_another_endpoints_revision_is_not_believed(identity: Identity) -> None:
 )
 def test_what_is_not_sealed_is_as_if_it_were_not_there(data: dict[str, Any] | None) -> None:
     assert revision.sealed([{**_live(), "data": data}], worlds.IDENTITY, worlds.ROOT) == ()
+
+
+def _sealed_as(payload: object) -> dict[str, Any]:
+    """By another version of the operator, which has other fields."""
+    text = json.dumps(payload)
+    return {"data": {"payload": text, "mac": keys.revision_mac(worlds.ROOT, worlds.IDENTITY, text.encode())}}
+
+
+def test_a_field_of_a_newer_operators_is_no_matter() -> None:
+    item = _sealed_as({**asdict(_accepted()), "novelty": 1})
+    assert revision.sealed([item], worlds.IDENTITY, worlds.ROOT) == (_accepted(),)
+
+
+@pytest.mark.parametrize("name", ["pod_inputs", "guard_image", "document_key"])
+def test_without_a_field_of_a_later_operators_the_spec_stays_accepted(name: str) -> None:
+    payload = asdict(_accepted())
+    del payload[name]
+    (found,) = revision.sealed([_sealed_as(payload)], worlds.IDENTITY, worlds.ROOT)
+    assert asdict(found) == {**payload, name: ""}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [],
+        "text",
+        *({**asdict(_accepted()), name: None} for name in ("revision", "spec", "pod_template")),
+        *(
+            {field: value for field, value in asdict(_accepted()).items() if field != name}
+            for name in ("revision", "spec", "pod_template")
+        ),
+    ],
+)
+def test_without_what_makes_it_a_revision_it_is_as_if_it_were_not_there(payload: object) -> None:
+    assert revision.sealed([_sealed_as(payload)], worlds.IDENTITY, worlds.ROOT) == ()
 
 
 def test_the_number_that_counts_is_the_sealed_one() -> None:
