@@ -120,18 +120,21 @@ def test_a_namespace_without_rights_is_named_and_the_others_are_served(
     cluster: Cluster, config: Path, tmp_path: Path
 ) -> None:
     with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml,late"}) as operator:
-        operator.wait_for("permission missing", namespace="late", subject="networkpolicies")
+        operator.wait_for("permission missing", namespace="late", subject="deployments")
         operator.wait_for("watching", namespaces="ml")
         apply(cluster, "served")
         until(lambda: exists(cluster, "deployment", "served"), "the workload in ml")
         assert not operator.said("watching", namespaces="late")
         operator.wait_until_ready()
         assert operator.metric("bartizan_operator_lacks") > 0
+        apply(cluster, "waiting", "late")
+        until(lambda: condition(cluster, "waiting", "Accepted", "late") == "NamespaceWithoutRights", "told", seconds=60)
         role = ["-n", "late", "create", "rolebinding", "late", f"--serviceaccount={installation.NAMESPACE}:"]
         role[-1] += installation.ACCOUNT
         cluster.kubectl(*role, "--clusterrole=cluster-admin")
         operator.wait_for("no longer so", seconds=60, was="permission missing")
         operator.wait_for("watching", seconds=60, namespaces="late")
+        until(lambda: condition(cluster, "waiting", "Accepted", "late") == "SpecAccepted", "it is taken up", seconds=60)
         assert operator.metric("bartizan_operator_lacks") == 0
         assert operator.process.poll() is None
 

@@ -6,7 +6,7 @@ resync are all this. Policy before keys, keys before workload; on deletion the o
 
 from typing import Any
 
-from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, report, revision, teardown
+from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, report, revision, status, teardown
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
@@ -34,7 +34,12 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Result:
         """Brings the endpoint one step nearer to its spec; raises ApiError for what time may heal."""
         tools = self.tools
-        world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
+        try:
+            world = await observe(tools.api, key, with_secrets=tools.sees_secrets)
+        except ApiError as error:
+            if error.is_forbidden:
+                await status.lack_rights(tools.api, key, error, now=tools.now())
+            raise
         if world.manifest is None:
             self._forget(key)
             is_over = await teardown.release_policies(tools.applier, world)

@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bartizan.controller import conditions
-from bartizan.controller.api import Api
+from bartizan.controller.api import Api, ApiError
 from bartizan.controller.conditions import Verdict
 from bartizan.controller.findings import Findings
 from bartizan.controller.kinds import MODEL_DEPLOYMENT
 from bartizan.controller.observe import World
+from bartizan.controller.prerequisites import RIGHTS_REMEDY
+from bartizan.controller.work_queue import Key
 from bartizan.policy import epochs, names
 from bartizan.policy.reasons import Reason
 
@@ -58,19 +60,29 @@ async def write(api: Api, world: World, status: Live) -> bool:
 
 async def refuse_namespace(api: Api, manifest: Live, *, now: datetime) -> None:
     """Status of a ModelDeployment in a namespace that the operator was not given; `manifest` may hold metadata only."""
-    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-    live = await api.get(MODEL_DEPLOYMENT, namespace, name)
+    key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+    await _tell_instead(api, key, Verdict(False, Reason.NAMESPACE_NOT_MANAGED), now=now)
+
+
+async def lack_rights(api: Api, key: Key, error: ApiError, *, now: datetime) -> None:
+    """Status of a ModelDeployment whose objects the operator was to manage and may not even read."""
+    message = f"{error.message}; {RIGHTS_REMEDY}"
+    await _tell_instead(api, key, Verdict(None, Reason.NAMESPACE_WITHOUT_RIGHTS, message), now=now)
+
+
+async def _tell_instead(api: Api, key: Key, verdict: Verdict, *, now: datetime) -> None:
+    """The verdict takes the place of all that was claimed before."""
+    live = await api.get(MODEL_DEPLOYMENT, key.namespace, key.name)
     if live is None:
         return
     previous = {item["type"]: item for item in live.get("status", {}).get("conditions", ())}
     generation = live["metadata"].get("generation", 0)
-    verdict = Verdict(False, Reason.NAMESPACE_NOT_MANAGED)
     built = [
         _condition(item, verdict, previous.get(item), generation=generation, now=now) for item in ("Accepted", "Ready")
     ]
     if built != live.get("status", {}).get("conditions"):
         body = {"status": {"observedGeneration": generation, "conditions": built}}
-        await api.patch_merge(MODEL_DEPLOYMENT, namespace, name, body, subresource="status")
+        await api.patch_merge(MODEL_DEPLOYMENT, key.namespace, key.name, body, subresource="status")
 
 
 def transitions(before: World, status: Live) -> list[Live]:

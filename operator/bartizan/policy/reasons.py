@@ -52,6 +52,7 @@ class Reason(StrEnum):
     SPEC_REFUSED = "SpecRefused"
     NAME_TAKEN = "NameTaken"
     NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"
+    NAMESPACE_WITHOUT_RIGHTS = "NamespaceWithoutRights"
     FULLY_HARDENED = "FullyHardened"
     TEMPLATE_WEAKENS = "TemplateWeakens"
     ALL_PODS_GATED = "AllPodsGated"
@@ -119,6 +120,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SPEC_REFUSED: "The spec is not valid; the last accepted one stays in force, less the clients it withdraws.",
     Reason.NAME_TAKEN: "An object that Bartizan did not make has a name that the endpoint needs; it is left alone.",
     Reason.NAMESPACE_NOT_MANAGED: "The operator was not given this namespace; add it to the chart's `namespaces`.",
+    Reason.NAMESPACE_WITHOUT_RIGHTS: "The operator may not read what endpoints own here: nothing is known or repaired.",
     Reason.FULLY_HARDENED: "Every container runs restricted.",
     Reason.TEMPLATE_WEAKENS: "The template sets fields to less than the restricted default.",
     Reason.ALL_PODS_GATED: "Every pod runs behind its guard.",

@@ -202,3 +202,20 @@ def test_a_rollback_to_an_older_operator_restarts_nothing() -> None:
     assert scene.reconcile(2).failure is None
     assert scene.live(kinds.DEPLOYMENT)["spec"]["template"] == template
     assert "novelty" not in scene.live(kinds.CONTROLLER_REVISION, ".1")["data"]["payload"]
+
+
+def test_where_the_operator_lacks_rights_the_owner_is_told_and_what_to_do() -> None:
+    scene = Scene()
+    forbidden = ApiError(403, "Forbidden", 'services "llama" is forbidden: User "operator" cannot get')
+    scene.refuse(kinds.SERVICE, "GET", error=forbidden)
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            scene.reconcile()
+    for condition in ("Accepted", "Ready"):
+        status, reason, message = scene.condition(condition)
+        assert (status, reason) == ("Unknown", "NamespaceWithoutRights")
+        assert "cannot get; give the operator's ServiceAccount the rights of the chart" in message
+    assert len(scene.cluster.writes) == 1
+    scene.cluster.refuse = lambda _: None
+    scene.settle()
+    assert scene.condition("Accepted")[1] == "SpecAccepted"
