@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from bartizan.controller import together
 from bartizan.controller.api import Api, ApiError
 from bartizan.controller.builders.guard_container import GUARD
 from bartizan.controller.kinds import POD
@@ -128,7 +129,7 @@ class Guards:
         alive = {pod["metadata"]["uid"] for pod in pods}
         self._touched = {uid: seen for uid, seen in self._touched.items() if uid in alive or self._is_recent(seen)}
         behind = [pod for pod in pods if _is_behind(pod, version, states.get(pod["metadata"]["name"]))]
-        await asyncio.gather(*(self._touch(pod, version) for pod in behind))
+        await together.finish(*(self._touch(pod, version) for pod in behind))
 
     async def _touch(self, pod: Live, version: int) -> None:
         metadata = pod["metadata"]

@@ -1,10 +1,9 @@
 """Issues documents and keys: the status says first what will be issued, so that after a crash the same is issued."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bartizan.controller import rendering, status
+from bartizan.controller import rendering, status, together
 from bartizan.controller.builders import client_secret, guard_document
 from bartizan.controller.findings import Findings
 from bartizan.controller.observe import World
@@ -34,7 +33,7 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     else:
         chosen = renderer.render(wish, accepted, version=findings.document.version)
     await status.write(tools.api, world, status.record(findings))
-    await asyncio.gather(
+    await together.finish(
         _write(tools, world, findings, guard_document.build_secret(world.identity, text)),
         _write_client_secrets(tools, world, findings, ledger=ledger, root=root),
     )
@@ -50,7 +49,7 @@ async def _write_client_secrets(
         client_secret.build(identity, name, keys.client_credential(root, identity, name, epoch=epoch))
         for name, epoch in ledger.current().items()
     ]
-    await asyncio.gather(*(_write(tools, world, findings, secret) for secret in secrets))
+    await together.finish(*(_write(tools, world, findings, secret) for secret in secrets))
     withdrawn = [entry.name for entry in ledger.entries if entry.retired]
     with findings.tolerating():
         await tools.secrets.remove(identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn])

@@ -1,9 +1,8 @@
 """The owned objects but policy and Secrets, in the order in which they are written."""
 
-import asyncio
 from typing import Any
 
-from bartizan.controller import revision
+from bartizan.controller import revision, together
 from bartizan.controller.api import Api
 from bartizan.controller.apply import Applier, FormerLifeError
 from bartizan.controller.builders import deployment, disruption_budget, service, service_account
@@ -42,7 +41,7 @@ async def frame(applier: Applier, world: World, wish: ModelDeployment, findings:
         with findings.tolerating():
             findings.outcomes.append(await applier.ensure(manifest, live, wish.identity))
 
-    await asyncio.gather(*(ensure(manifest, live) for manifest, live in wanted if manifest is not None))
+    await together.finish(*(ensure(manifest, live) for manifest, live in wanted if manifest is not None))
     if wanted[-1][0] is None and world.budget is not None and is_ours(world.budget, wish.identity):
         with findings.tolerating():
             await applier.remove(POD_DISRUPTION_BUDGET, world.budget)
