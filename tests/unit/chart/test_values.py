@@ -140,3 +140,10 @@ def test_the_least_kubernetes_is_stated() -> None:
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"] == ">=1.30.0-0"
     refused = helm("template", "bartizan", str(CHART), "--kube-version", "1.29.9")
     assert "1.30" in refused.stderr
+
+
+def test_the_operators_own_namespace_is_refused_as_one_for_endpoints() -> None:
+    done = template("namespaces={team-a,bartizan-system}")
+    assert done.returncode != 0
+    assert "bartizan-system is the operator's own namespace" in done.stderr
+    assert "take it off the list" in done.stderr
