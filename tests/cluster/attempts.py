@@ -66,7 +66,8 @@ def incarnation(kind: str, which: str, namespace: str) -> Manifest:
         base = merge(base, {"metadata": {"labels": ENDPOINT_LABELS}})
     if which == "ours":
         return base
-    changed = merge(base, {"metadata": {"name": f"{which}-{kind.lower()}"}})
+    name = f"llama.{which}" if kind == "Secret" else f"{which}-{kind.lower()}"  # the fence reads Secrets' names
+    changed = merge(base, {"metadata": {"name": name}})
     return merge(changed, TABLE.get(which, {}).get(kind, {}))
 
 

@@ -114,6 +114,12 @@ has(source.configMap) || has(source.secret) || has(source.downwardAPI))))
 && {{ . }}.?automountServiceAccountToken.orValue(true) == false
 {{- end }}
 
+{{/* CEL: whether a Secret is named after its own endpoint, and found by no selector but the operator's. */}}
+{{- define "bartizan.fenceSafeSecret" -}}
+{{ . }}.metadata.name.startsWith({{ . }}.metadata.?labels['bartizan.dev/endpoint'].orValue('no endpoint') + '.')
+&& {{ . }}.metadata.?labels.orValue({}).all(label, label in variables.labels)
+{{- end }}
+
 {{/* CEL: what a model's container may add to its capabilities: the template's allow-list. */}}
 {{- define "bartizan.fenceHarmlessCapabilities" -}}
 ['NET_BIND_SERVICE', 'AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'IPC_LOCK', 'KILL', 'SETGID', 'SETUID']
