@@ -1,10 +1,11 @@
 """The operator's view of the Kubernetes API: a few verbs over plain dicts, with every write counted."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bartizan.controller import kinds, metrics
+from bartizan.controller import kinds, log, metrics
 from bartizan.controller.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -58,9 +59,13 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 
 
 class ApiError(Exception):
-    """The API server refused a request, or did not answer it (status 0)."""
+    """The API server refused a request, or did not answer it (status 0).
+
+    Its words, or a webhook's, go to log, status and Events, and may repeat what was sent: keys are taken out here.
+    """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
+        message = log.redact(message)
         super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
         self.status = status
         self.reason = reason
@@ -231,10 +236,22 @@ class Api:
         except ApiError as error:
             if not (verb == "get" and error.is_not_found):
                 metrics.API_ERRORS.labels(verb=verb, kind=kind.kind, status=str(error.status)).inc()
+            if kind is SECRET and isinstance(call.body, dict):
+                raise _without_content(error, call.body) from None
             raise
 
 
 _MANAGER = (("fieldManager", names.FIELD_MANAGER),)
+
+
+def _without_content(error: ApiError, body: Manifest) -> ApiError:
+    """For an error of a Secret's write: nothing of its data, encoded or not, whatever it looks like."""
+    message = error.message
+    for encoded in filter(None, (body.get("data") or {}).values()):
+        content = base64.b64decode(encoded)
+        for form in (encoded, content.decode("utf-8", "replace"), content.decode("latin-1"), content.hex()):
+            message = message.replace(form, log.REDACTED) if form else message
+    return ApiError(error.status, error.reason, message)
 
 
 def _target(manifest: Manifest) -> tuple[Kind, str | None, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.controller import pod_facts
+from bartizan.controller import log, pod_facts
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.observe import World
@@ -30,7 +30,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        return (self.message or EXPLANATIONS[self.reason])[:MAX_MESSAGE]
+        return log.redact(self.message or EXPLANATIONS[self.reason])[:MAX_MESSAGE]
 
 
 def accepted(world: World, findings: Findings) -> Verdict:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from bartizan.controller import log
 from bartizan.controller.api import Api, ApiError
-from bartizan.controller.log import logger
 from bartizan.policy import names
 from bartizan.policy.model import Identity
 from bartizan.policy.reasons import Reason
 
-LOGGER = logger(__name__)
+LOGGER = log.logger(__name__)
 MAX_MESSAGE = 1024
 QUIET_SECONDS = 30.0
 """The same event of the same object is not told again within this time."""
@@ -53,7 +53,7 @@ def _event(identity: Identity, reason: Reason, message: str, *, warning: bool, n
         },
         "type": "Warning" if warning else "Normal",
         "reason": str(reason),
-        "message": message[:MAX_MESSAGE],
+        "message": log.redact(message)[:MAX_MESSAGE],
         "source": {"component": "bartizan"},
         "reportingComponent": names.GROUP,
         "reportingInstance": "bartizan-operator",

@@ -1,7 +1,7 @@
 """The API client: what goes over the wire for each verb, and what comes back."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -111,3 +111,36 @@ def test_delete_takes_preconditions_and_absence() -> None:
 def test_an_error_says_what_it_means(error: ApiError, claims: set[str]) -> None:
     names = [name for name in dir(ApiError) if name.startswith("is_")]
     assert {name for name in names if getattr(error, name)} == claims
+
+
+KEY = "btzn_abcdefghijklmnop.ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefg"
+
+
+def test_an_error_carries_no_key_that_a_webhook_repeats() -> None:
+    error = ApiError(403, "Forbidden", f"admission webhook denied: {KEY} is too long")
+    assert KEY not in str(error) + error.message + repr(error)
+    assert error.message == "admission webhook denied: [redacted] is too long"
+
+
+@pytest.mark.parametrize("verb", ["apply", "create", "patch"])
+@pytest.mark.parametrize("value", ["cm9vdA0oIHdpdGggMzIgYnl0ZXM=", "root\r( with 32 bytes"])
+def test_an_error_of_a_secrets_write_carries_nothing_of_its_content(verb: str, value: str) -> None:
+    secret: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": "ml"},
+        "data": {"root": "cm9vdA0oIHdpdGggMzIgYnl0ZXM="},
+    }
+    transport = FakeTransport(lambda _: ApiError(422, "Invalid", f"webhook: data.root: {value} is bad"))
+    api = Api(transport)
+    calls: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        "apply": lambda: api.apply(secret),
+        "create": lambda: api.create(secret),
+        "patch": lambda: api.patch_merge(SECRET, "ml", "s", {"data": secret["data"]}),
+    }
+    with pytest.raises(ApiError) as refused:
+        run(calls[verb]())
+    assert value not in str(refused.value)
+    assert refused.value.message == "webhook: data.root: [redacted] is bad"
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__

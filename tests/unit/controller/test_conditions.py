@@ -166,3 +166,9 @@ def test_nothing_is_claimed_that_nobody_tried() -> None:
 
 def test_every_reason_has_a_sentence() -> None:
     assert set(EXPLANATIONS) == set(Reason)
+
+
+def test_no_condition_repeats_a_key_that_somebody_put_into_a_message() -> None:
+    key = "btzn_Zm9vYmFyYmF6cXV4.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC14"
+    text = conditions.Verdict(False, Reason.PODS_FAILING, f"container model: {key} is no image").text
+    assert text == "container model: [redacted] is no image"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import traceback
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from tests.unit.controller import worlds
 from tests.unit.controller.reconciling import NAMESPACE, SETTINGS, Scene
 
 from bartizan.controller import kinds
-from bartizan.controller.api import ApiError
+from bartizan.controller.api import ApiError, Call
 from bartizan.controller.kinds import Kind
 from bartizan.policy import keys, names
 from bartizan.policy.keys import Hidden
@@ -219,3 +220,27 @@ def test_where_the_operator_lacks_rights_the_owner_is_told_and_what_to_do() -> N
     scene.cluster.refuse = lambda _: None
     scene.settle()
     assert scene.condition("Accepted")[1] == "SpecAccepted"
+
+
+@pytest.mark.parametrize("path", ["secrets", "secrets/llama.a"], ids=["root", "key"])
+def test_no_error_carries_a_key_or_the_root(path: str) -> None:
+    """A webhook sees what is sent, and may say it all again."""
+    scene = Scene()
+
+    def repeat(call: Call) -> ApiError | None:
+        is_meant = call.path.endswith(path) and call.method != "GET"
+        return ApiError(400, "BadRequest", f"webhook says: {call.body}") if is_meant else None
+
+    scene.cluster.refuse = repeat
+    failure = scene.reconcile().failure
+    assert failure is not None
+    said = ["".join(traceback.format_exception(failure)), str(scene.endpoint)]
+    assert all("webhook says" in text for text in said)
+    sent = [call.body for call in scene.cluster.writes]
+    scene.cluster.refuse = lambda _: None
+    scene.settle()
+    root = scene.cluster.must_get(kinds.SECRET, *ROOT)["data"]["root"]
+    key = scene.live(kinds.SECRET, ".a")["data"]["api_key"]
+    forms = [root, base64.b64decode(root).hex(), key, base64.b64decode(key).decode()]
+    said += [str(body) for body in sent if isinstance(body, dict) and body.get("kind") == "Event"]
+    assert not [form for form in forms for text in said if form in text]

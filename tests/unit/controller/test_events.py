@@ -1,0 +1,42 @@
+"""Events: told once in a while, and without what must not be told."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from tests.unit.controller import worlds
+from tests.unit.controller.fake_transport import FakeTransport
+
+from bartizan.controller.api import Api
+from bartizan.controller.events import QUIET_SECONDS, Recorder
+from bartizan.policy.reasons import Reason
+
+KEY = "btzn_Zm9vYmFyYmF6cXV4.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC14"
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+        self.seconds = 0.0
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.recorder = Recorder(Api(self.transport), clock=lambda: self.seconds, now=lambda: now)
+
+    def record(self, message: str, reason: Reason = Reason.DRIFT_REPAIRED) -> None:
+        asyncio.run(self.recorder.record(worlds.IDENTITY, reason, message, warning=True))
+
+    @property
+    def told(self) -> list[str]:
+        return [call.body["message"] for call in self.transport.calls]
+
+
+def test_the_same_is_not_told_again_for_a_while() -> None:
+    bench = Bench()
+    for seconds in (0, 1, QUIET_SECONDS + 1):
+        bench.seconds = seconds
+        bench.record("Service llama was put back")
+    assert len(bench.told) == 2
+
+
+def test_no_event_repeats_a_key() -> None:
+    bench = Bench()
+    bench.record(f"the last writer calls itself {KEY}")
+    assert bench.told == ["the last writer calls itself [redacted]"]
