@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bartizan.controller import compare, kinds, metrics, ownership
+from bartizan.controller import api_defaults, compare, kinds, metrics, ownership
 from bartizan.controller.api import Api, ApiError
 from bartizan.controller.kinds import Kind
 from bartizan.policy import names
@@ -94,6 +94,22 @@ class Applier:
         """Takes all finalizers off an object of ours: one that somebody added must not keep its name occupied."""
         if finalizers := live["metadata"].get("finalizers"):
             await self._take_off(kind, live, "", finalizers)
+
+    async def release_foreign(self, live: Live, identity: Identity) -> None:
+        """Takes off a deleted object of ours what somebody holds it with, but for what a cascade waits for.
+
+        By a PUT, which is the right that there is, and with our labels, without which no write of ours passes.
+        """
+        metadata = live["metadata"]
+        kept = [name for name in metadata.get("finalizers") or () if name in api_defaults.CASCADE_FINALIZERS]
+        if "deletionTimestamp" not in metadata or kept == list(metadata.get("finalizers") or ()):
+            return
+        labels = {**(metadata.get("labels") or {}), **names.managed_labels(identity.name, identity.uid)}
+        try:
+            await self._api.replace({**live, "metadata": {**metadata, "finalizers": kept, "labels": labels}})
+        except ApiError as error:
+            if not (error.is_not_found or error.is_conflict):  # it has gone or changed: the next look sees it
+                raise
 
     async def _take_off(self, kind: Kind, live: Live, place: str, found: object) -> None:
         metadata, path = live["metadata"], f"/metadata/finalizers{place}"

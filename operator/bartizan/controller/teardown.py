@@ -65,8 +65,10 @@ async def _end_workload(applier: Applier, world: World) -> bool:
     deployment = world.deployment
     if deployment is not None and ownership.is_ours(deployment, identity):
         await applier.remove(DEPLOYMENT, deployment, propagation="Foreground")
+        await applier.release_foreign(deployment, identity)
         return True
-    replica_sets = [item for item in world.replica_sets if ownership.is_ours(item, identity)]
+    # One on its way out starts no pod; its finalizers may be others' and stay for ever, and the policy waits for pods.
+    replica_sets = [item for item in world.replica_sets if ownership.is_ours(item, identity) and not _is_going(item)]
     for replica_set in replica_sets:
         await applier.remove(REPLICA_SET, replica_set, propagation="Foreground")
     return bool(replica_sets or [pod for pod in world.owned_pods if ownership.is_ours(pod, identity)])
@@ -85,6 +87,10 @@ async def _let_policies_go(applier: Applier, world: World) -> None:
         if policy is not None and _is_managed(policy):
             await applier.remove(NETWORK_POLICY, policy)
             await applier.release(NETWORK_POLICY, policy)
+
+
+def _is_going(live: Live) -> bool:
+    return "deletionTimestamp" in live["metadata"]
 
 
 def _is_managed(policy: Live) -> bool:

@@ -139,6 +139,16 @@ def test_a_deployment_held_on_its_way_out_is_made_anew(endpoint: Endpoint) -> No
     until(lambda: (endpoint.owned("Deployment") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
 
 
+def test_a_foreign_finalizer_on_the_deployment_does_not_hang_the_endpoints_deletion(endpoint: Endpoint) -> None:
+    body = {"metadata": {"finalizers": ["example.com/hold"], "labels": None}}
+    endpoint.delete()
+    try:
+        endpoint.admin.patch(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, body)
+    except RefusedError:
+        assert endpoint.namespace, "it had gone already, or may get no finalizer any more"
+    _assert_all_gone(endpoint)
+
+
 def test_a_namespace_goes_with_all_its_endpoints_and_the_policy_last(endpoint: Endpoint) -> None:
     pod = _slow_pod(endpoint)
     with Order(endpoint.admin, endpoint).watching() as order:

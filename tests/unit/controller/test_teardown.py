@@ -116,3 +116,24 @@ LABELS = names.managed_labels("llama", "of this life")
 
 def _life(scene: Scene) -> dict[str, str]:
     return {names.ENDPOINT_UID_LABEL: scene.endpoint["metadata"]["uid"]}
+
+
+def test_a_foreign_finalizer_on_the_deployment_holds_nothing_up() -> None:
+    scene = Scene().settle()
+    scene.live(kinds.DEPLOYMENT)["metadata"] |= {"finalizers": ["example.com/hold", "foregroundDeletion"], "labels": {}}
+    scene.delete()
+    scene.reconcile(2)
+    assert scene.live(kinds.DEPLOYMENT)["metadata"]["finalizers"] == ["foregroundDeletion"], "the cascade's own"
+    scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")
+    scene.reconcile()
+    assert not scene.has(kinds.MODEL_DEPLOYMENT)
+
+
+def test_a_replica_set_that_somebody_holds_on_its_way_out_holds_nothing_up() -> None:
+    scene = _scene()
+    held = {"name": "llama-1", "namespace": NAMESPACE, "finalizers": ["example.com/hold"], "deletionTimestamp": "now"}
+    labels = names.managed_labels("llama", scene.endpoint["metadata"]["uid"])
+    scene.cluster.put(kinds.REPLICA_SET, {"metadata": {**held, "labels": labels}})
+    scene.reconcile()
+    assert scene.has(kinds.MODEL_DEPLOYMENT), "a pod still runs"
+    _go_on(scene)
