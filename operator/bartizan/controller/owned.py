@@ -26,7 +26,8 @@ async def hold(api: Api, world: World) -> None:
     metadata = manifest["metadata"]
     finalizers = [*(metadata.get("finalizers") or ()), names.FINALIZER]
     body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
-    await api.patch_merge(MODEL_DEPLOYMENT, metadata["namespace"], metadata["name"], body)
+    held = await api.patch_merge(MODEL_DEPLOYMENT, metadata["namespace"], metadata["name"], body)
+    metadata["resourceVersion"] = held["metadata"]["resourceVersion"]
 
 
 async def frame(applier: Applier, world: World, wish: ModelDeployment, findings: Findings) -> None:

@@ -16,6 +16,8 @@ from bartizan.policy.reasons import Reason
 
 Live = dict[str, Any]
 
+LEDGER_FIELDS = frozenset({"clients", "epochFloor"})
+
 
 def build(world: World, findings: Findings, *, now: datetime) -> Live:
     """The whole status, `lastTransitionTime` kept where a condition's status has not changed."""
@@ -45,16 +47,23 @@ def record(findings: Findings) -> Live:
 
 
 async def write(api: Api, world: World, status: Live) -> bool:
-    """Merges `status` into the live one; True where that changed anything."""
+    """Merges `status` into the live one; True where that changed anything.
+
+    A ledger of keys is written only over the object that it was counted on from: an older one must not come back.
+    """
     assert world.manifest is not None  # noqa: S101 # a status belongs to an object
     live = world.manifest.get("status", {})
     changed = {name: value for name, value in status.items() if live.get(name) != value}
     if not changed:
         return False
-    identity = world.identity
-    body = {"metadata": {"uid": identity.uid}, "status": changed}
-    await api.patch_merge(MODEL_DEPLOYMENT, identity.namespace, identity.name, body, subresource="status")
+    identity, metadata = world.identity, world.manifest["metadata"]
+    known = {"uid": identity.uid}
+    if LEDGER_FIELDS & changed.keys():
+        known["resourceVersion"] = metadata["resourceVersion"]
+    body = {"metadata": known, "status": changed}
+    answer = await api.patch_merge(MODEL_DEPLOYMENT, identity.namespace, identity.name, body, subresource="status")
     world.manifest["status"] = {**live, **changed}
+    metadata["resourceVersion"] = answer["metadata"]["resourceVersion"]
     return True
 
 

@@ -244,3 +244,22 @@ def test_no_error_carries_a_key_or_the_root(path: str) -> None:
     forms = [root, base64.b64decode(root).hex(), key, base64.b64decode(key).decode()]
     said += [str(body) for body in sent if isinstance(body, dict) and body.get("kind") == "Event"]
     assert not [form for form in forms for text in said if form in text]
+
+
+def test_a_ledger_is_never_written_over_one_that_was_not_seen() -> None:
+    scene = Scene().settle()
+    scene.withdraw()
+    version = scene.endpoint["metadata"]["resourceVersion"]
+
+    def interfere(call: Call) -> None:
+        """As another process of the operator, just before it ended."""
+        if call.path.endswith("/status") and scene.endpoint["metadata"]["resourceVersion"] == version:
+            scene.endpoint["metadata"]["resourceVersion"] = "later"
+
+    scene.cluster.refuse = interfere
+    with pytest.raises(ApiError, match="409 Conflict"):
+        scene.reconcile()
+    assert not scene.endpoint["status"]["clients"][0].get("retired"), "nothing of it was written"
+    assert scene.has(kinds.SECRET, ".b"), "so nothing was withdrawn"
+    assert scene.reconcile().failure is None
+    assert not scene.has(kinds.SECRET, ".b")
