@@ -45,6 +45,8 @@ def test_notes_say_what_to_do_next_and_warn_of_rights_everywhere(cluster: Cluste
     printed = install(cluster)
     assert "WARNING: `namespaces` is empty" in printed
     assert f"rollout status deployment/{ACCOUNT}" in printed
+    assert "break the glass" in printed
+    assert "OPEN THE NETWORK" in printed
     cluster.kubectl("create", "namespace", "team-a")
     printed = helm(cluster, "upgrade", RELEASE, str(_chart()), "--set", "namespaces={team-a}")
     assert "WARNING" not in printed

@@ -50,7 +50,7 @@ def cluster(plane: Cluster) -> Iterator[Cluster]:
     if RELEASE in helm(plane, "list", "--short"):
         helm(plane, "uninstall", RELEASE)
     if ENDPOINT in _get(plane, "modeldeployments.bartizan.dev"):
-        _break_glass(plane)
+        _break_glass(plane, _page())
     plane.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--ignore-not-found")
     plane.kubectl("--namespace", TEAM, "delete", OWNED, f"--selector=bartizan.dev/endpoint={ENDPOINT}")
     plane.kubectl("--namespace", NAMESPACE, "delete", "secret", "bartizan-root", "--ignore-not-found")
@@ -88,9 +88,13 @@ def _declare(cluster: Cluster) -> None:
     until(partial(_gated, cluster), "the endpoint's objects exist", seconds=60)
 
 
-def _break_glass(cluster: Cluster) -> None:
-    """Runs the very commands of the documentation."""
+def _page() -> str:
     (script,) = re.findall(r"```sh break-glass\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    return str(script)
+
+
+def _break_glass(cluster: Cluster, script: str) -> None:
+    """Runs the very commands of the documentation, or of the chart's notes."""
     environment = {
         **os.environ,
         "KUBECONFIG": str(cluster.kubeconfig),
@@ -182,14 +186,22 @@ def test_a_reinstall_leaves_keys_as_they_were(cluster: Cluster, tmp_path: Path) 
     assert _owned(cluster) == before
 
 
-def test_breaking_the_glass_lets_go_without_the_operator(cluster: Cluster, tmp_path: Path) -> None:
-    install(cluster, *LISTED)
+@pytest.mark.parametrize("source", ["page", "notes"])
+def test_breaking_the_glass_lets_go_without_the_operator(cluster: Cluster, tmp_path: Path, source: str) -> None:
+    notes = install(cluster, *LISTED)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
     helm(cluster, "uninstall", RELEASE)
-    _break_glass(cluster)
+    _break_glass(cluster, _page() if source == "page" else _script_of(notes))
     assert _get(cluster, "modeldeployments.bartizan.dev") == ""
     assert not {"Deployment", "NetworkPolicy"} & {name.split("/")[0] for name in _owned(cluster)}
+
+
+def _script_of(notes: str) -> str:
+    lines = notes[notes.index("break the glass") :].splitlines()
+    commands = [line for line in lines if line.startswith("  kubectl ")]
+    assert len(commands) == 6
+    return "\n".join(commands).replace("<namespace>", TEAM).replace("<endpoint>", ENDPOINT)
 
 
 @pytest.mark.parametrize("values", [LISTED, ()], ids=["listed", "everywhere"])
