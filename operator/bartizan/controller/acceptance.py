@@ -22,13 +22,20 @@ def judge(manifest: Manifest, identity: Identity, accepted: Accepted | None, *, 
     parsed = parse(manifest, identity)
     if isinstance(parsed, ModelDeployment):
         return InForce(parsed, manifest["spec"])
+    return refuse(manifest, identity, accepted, problems=parsed, parse=parse)
+
+
+def refuse(
+    manifest: Manifest, identity: Identity, accepted: Accepted | None, *, problems: tuple[Problem, ...], parse: Parse
+) -> InForce:
+    """What holds while the spec at hand has problems."""
     if accepted is None:
-        return InForce(None, None, parsed)
+        return InForce(None, None, problems)
     before = parse({**manifest, "spec": accepted.spec}, identity)
     if not isinstance(before, ModelDeployment):
-        return InForce(None, None, parsed)
+        return InForce(None, None, problems)
     clients = _remaining(before.spec.clients, manifest.get("spec"))
-    return InForce(replace(before, spec=replace(before.spec, clients=clients)), accepted.spec, parsed)
+    return InForce(replace(before, spec=replace(before.spec, clients=clients)), accepted.spec, problems)
 
 
 def _remaining(clients: tuple[Client, ...], refused_spec: object) -> tuple[Client, ...]:

@@ -168,6 +168,12 @@ class Api:
         kind, namespace, _ = _target(manifest)
         return await self._write("create", kind, Call("POST", kind.path(namespace), _MANAGER, body=manifest))
 
+    async def try_create(self, manifest: Manifest) -> None:
+        """Nothing is stored; raises what a create would: a conflict where the name is taken, once all else is right."""
+        kind, namespace, _ = _target(manifest)
+        call = Call("POST", kind.path(namespace), (*_MANAGER, ("dryRun", "All")), body=manifest, is_repeatable=True)
+        await self._send("try", kind, call)
+
     async def replace(self, manifest: Manifest) -> Manifest:
         """PUT; the manifest's `metadata.resourceVersion` is the precondition."""
         kind, namespace, name = _target(manifest)

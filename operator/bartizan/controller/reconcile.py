@@ -6,7 +6,18 @@ resync are all this. Policy before keys, keys before workload; on deletion the o
 
 from typing import Any
 
-from bartizan.controller import acceptance, guards, issuing, owned, policy_keeper, report, revision, status, teardown
+from bartizan.controller import (
+    acceptance,
+    guards,
+    issuing,
+    owned,
+    policy_keeper,
+    report,
+    revision,
+    status,
+    teardown,
+    trial,
+)
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
@@ -20,6 +31,7 @@ from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
 from bartizan.policy import epochs, parse
 from bartizan.policy.keys import Hidden
+from bartizan.policy.model import ModelDeployment, Problem
 
 LOGGER = logger(__name__)
 
@@ -65,6 +77,8 @@ class Reconciler:
 
     async def _make_it_so(self, world: World, findings: Findings) -> None:
         tools, root = self.tools, await self._root(findings)
+        self._recall(world, findings, root)
+        findings.problems = await self._try(world, findings) if root is not None else ()
         self._judge(world, findings, root)
         with findings.tolerating():  # where the name is not to be had, or not yet, a twin stands by then
             findings.outcomes += await self._close(world, findings, root)
@@ -116,19 +130,33 @@ class Reconciler:
         if in_force.deployment is not None:
             await owned.run(self.tools.applier, world, in_force.deployment, findings)
 
+    def _recall(self, world: World, findings: Findings, root: Hidden | None) -> None:
+        """What was accepted last, and the templates that pods may have come from."""
+        findings.sealed = revision.sealed(world.revisions, world.identity, root) if root else ()
+        findings.accepted = self._newest(world, findings.sealed)
+        findings.pod_template = findings.accepted.pod_template if findings.accepted else owned.live_template(world)
+
+    async def _try(self, world: World, findings: Findings) -> tuple[Problem, ...]:
+        """What the API server has against a spec that the parser takes, before it takes the accepted one's place."""
+        manifest, accepted = world.manifest or {}, findings.accepted
+        wish = parse.parse(manifest, world.identity)
+        if isinstance(wish, ModelDeployment) and (accepted is None or accepted.spec != manifest["spec"]):
+            return await trial.refusals(self.tools.api, wish, self.tools.surroundings)
+        return ()
+
     def _judge(self, world: World, findings: Findings, root: Hidden | None) -> None:
         """Which spec is in force, and which key epochs follow from it."""
-        manifest = world.manifest or {}
-        findings.sealed = revision.sealed(world.revisions, world.identity, root) if root else ()
-        accepted = findings.accepted = self._newest(world, findings.sealed)
-        in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
+        manifest, accepted, problems = world.manifest or {}, findings.accepted, findings.problems
+        if problems:
+            in_force = acceptance.refuse(manifest, world.identity, accepted, problems=problems, parse=parse.parse)
+        else:
+            in_force = acceptance.judge(manifest, world.identity, accepted, parse=parse.parse)
         findings.deployment, findings.spec, findings.problems = in_force.deployment, in_force.spec, in_force.problems
         if root is not None and in_force.deployment is not None:
             ledger = epochs.read(manifest.get("status", {}))
             if ledger is None:
                 ledger = epochs.begin(self.tools.now(), is_first=accepted is None)
             findings.ledger = epochs.advance(ledger, in_force.deployment.spec.clients)
-        findings.pod_template = accepted.pod_template if accepted else owned.live_template(world)
         findings.policy_was_deleted = policy_keeper.was_deleted(world)
 
     def _newest(self, world: World, found: tuple[Accepted, ...]) -> Accepted | None:
@@ -166,6 +194,7 @@ class Reconciler:
         findings = Findings(pod_template=owned.live_template(world))
         if teardown.has_workload(world):
             root = await self._root(findings)
+            self._recall(world, findings, root)
             self._judge(world, findings, root)
             with findings.tolerating():
                 findings.outcomes += await self._close(world, findings, root)

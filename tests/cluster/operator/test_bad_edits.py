@@ -1,17 +1,22 @@
 """A bad edit is no outage and no opening, and nobody but the operator says which spec was accepted last."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jwt
 import pytest
-from tests.cluster.operator.admin import Live
+from tests.cluster.operator.admin import Live, RefusedError
 from tests.cluster.operator.bench import MANIFEST, Bench, Endpoint, until
 from tests.cluster.operator.process import Operator
 
 from bartizan.controller import kinds
+from bartizan.controller.kinds import Kind
 
 pytestmark = pytest.mark.cluster
 
+ADMISSION = "admissionregistration.k8s.io/v1"
+POLICY = Kind(ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False)
+BINDING = Kind(ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False)
 GOOD = MANIFEST["spec"]["template"]
 BAD = {"spec": {"hostNetwork": True, **GOOD["spec"]}}
 
@@ -49,6 +54,55 @@ def test_what_was_accepted_last_stays_in_force(endpoint: Endpoint) -> None:
     endpoint.edit({"spec": {"template": {"spec": {"hostNetwork": None}}}})
     until(lambda: endpoint.condition("Accepted").get("reason") == "SpecAccepted")
     until(lambda: document_of(endpoint)["requests"] == [{"limit": 1, "window_seconds": 1}])
+
+
+@pytest.fixture
+def seven_forbidden(bench: Bench, namespace: str) -> Iterator[None]:
+    """An admission policy of the cluster's own, of which no parser can know: no Deployment has seven replicas."""
+    scope = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["*"]}
+    validation = {"expression": "object.spec.replicas != 7", "message": "seven is not to be"}
+    policy = {"matchConstraints": {**scope, "resourceRules": [rule]}, "validations": [validation]}
+    made = [
+        (POLICY, {"metadata": {"name": namespace}, "spec": policy}),
+        (BINDING, {"metadata": {"name": namespace}, "spec": {"policyName": namespace, "validationActions": ["Deny"]}}),
+    ]
+    for kind, body in made:
+        bench.admin.create(kind, None, body)
+    until(lambda: is_forbidden(bench, namespace), "the policy holds")
+    yield
+    for kind, _ in made:
+        bench.admin.delete(kind, None, namespace)
+
+
+def is_forbidden(bench: Bench, namespace: str) -> bool:
+    labels = {"app": "probe"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    spec = {"replicas": 7, "selector": {"matchLabels": labels}, "template": template}
+    path = kinds.DEPLOYMENT.path(namespace)
+    try:
+        bench.admin.send("POST", path, {"metadata": {"name": "probe"}, "spec": spec}, query={"dryRun": "All"})
+    except RefusedError as error:
+        return "seven is not to be" in str(error)
+    return False
+
+
+@pytest.mark.usefixtures("seven_forbidden")
+def test_what_the_cluster_itself_refuses_is_a_bad_edit_like_any_other(
+    bench: Bench, operator: Operator, namespace: str
+) -> None:
+    endpoint = bench.endpoint(namespace, access={"clients": [{"name": "chat-ui"}, {"name": "gone"}]}).wait()
+    endpoint.edit_spec(replicas=7, access={"clients": [{"name": "chat-ui"}]})
+    until(lambda: endpoint.condition("Accepted").get("reason") == "SpecRefused", lambda: endpoint.status)
+    assert "seven is not to be" in endpoint.condition("Accepted")["message"]
+    until(lambda: _clients(endpoint) == {"chat-ui"}, "whom it withdraws is out")
+    bench.admin.patch(
+        kinds.DEPLOYMENT, namespace, endpoint.name, {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    )
+    until(lambda: not template_of(endpoint)["spec"].get("hostNetwork"), "repair goes on")
+    assert endpoint.must_own("Deployment")["spec"]["replicas"] == 1
+    endpoint.edit_spec(replicas=6)
+    until(lambda: endpoint.must_own("Deployment")["spec"]["replicas"] == 6, "the next good one is in force")
 
 
 def test_clients_that_a_refused_spec_withdraws_are_out_at_once(

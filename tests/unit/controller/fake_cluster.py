@@ -45,6 +45,8 @@ class FakeCluster:
         plural, namespace, name = _address(call.path)
         if call.method == "GET":
             return self._read((plural, namespace, name)) if name else self._list(plural, namespace, call)
+        if ("dryRun", "All") in call.query:
+            return self._try((plural, namespace, call.body["metadata"]["name"]), call.body)
         self.writes.append(call)
         if call.method == "POST":
             return self._create(plural, namespace, call.body)
@@ -64,6 +66,11 @@ class FakeCluster:
             if address[0] == plural and namespace in (None, address[1]) and wanted.items() <= _labels(item).items()
         ]
         return {"metadata": {}, "items": items}
+
+    def _try(self, address: Address, body: Live) -> Live:
+        if address in self.objects:
+            raise ApiError(409, "AlreadyExists", f"{address[0]} {address[2]!r} already exists")
+        return body
 
     def _create(self, plural: str, namespace: str | None, body: Live) -> Live:
         name = body["metadata"].get("name") or f"{body['metadata']['generateName']}{next(self._numbers)}"

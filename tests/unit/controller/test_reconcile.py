@@ -263,3 +263,52 @@ def test_a_ledger_is_never_written_over_one_that_was_not_seen() -> None:
     assert scene.has(kinds.SECRET, ".b"), "so nothing was withdrawn"
     assert scene.reconcile().failure is None
     assert not scene.has(kinds.SECRET, ".b")
+
+
+@pytest.mark.parametrize("plural", ["deployments", "networkpolicies"])
+def test_a_spec_that_the_api_server_refuses_is_refused_and_the_last_one_stays(plural: str) -> None:
+    """Whatever the parser did not know of: nothing of it is in force, and what it withdraws is withdrawn."""
+    scene = Scene().settle()
+    document = scene.live(kinds.SECRET, ".guard.bartizan")["data"]
+
+    def refuse(call: Call) -> ApiError | None:
+        is_new = call.path.endswith(plural) or f"/{plural}/" in call.path
+        return ApiError(422, "Invalid", "spec.x: is not what this version takes") if is_new and call.body else None
+
+    scene.withdraw()
+    scene.edit(limits={"concurrent": 99})
+    scene.unguard()
+    scene.cluster.refuse = lambda call: refuse(call) if ("dryRun", "All") in call.query else None
+    scene.reconcile(2)
+    status, reason, message = scene.condition("Accepted")
+    assert (status, reason) == ("False", "SpecRefused")
+    assert "spec.x: is not what this version takes" in message
+    assert scene.is_guarded, "repair goes on"
+    assert scene.live(kinds.SECRET, ".guard.bartizan")["data"] != document
+    assert not scene.has(kinds.SECRET, ".b"), "the withdrawn client is out"
+    scene.cluster.refuse = lambda _: None
+    scene.reconcile(2)
+    assert scene.condition("Accepted")[:2] == ("True", "SpecAccepted")
+
+
+def test_a_first_spec_that_the_api_server_refuses_runs_no_pod() -> None:
+    scene = Scene()
+    scene.cluster.refuse = lambda call: (
+        ApiError(422, "Invalid", "no")
+        if ("dryRun", "All") in call.query and call.path.endswith("deployments")
+        else None
+    )
+    scene.reconcile(3)
+    assert scene.condition("Accepted")[:2] == ("False", "SpecRefused")
+    assert not scene.has(kinds.DEPLOYMENT)
+    assert scene.live(kinds.NETWORK_POLICY)["spec"].get("ingress", []) == []
+
+
+def test_a_trial_that_gets_no_judgement_stands_in_nobodys_way() -> None:
+    scene = Scene()
+    scene.cluster.refuse = lambda call: (
+        ApiError(500, "InternalError", "later") if ("dryRun", "All") in call.query else None
+    )
+    scene.settle()
+    assert scene.condition("Accepted")[:2] == ("True", "SpecAccepted")
+    assert scene.is_guarded
