@@ -15,6 +15,9 @@ from bartizan.policy.keys import Hidden
 from bartizan.policy.model import ModelDeployment
 from bartizan.policy.reasons import Reason
 
+OLDER_AT_ONCE = 8
+"""Secrets of clients withdrawn long ago that one reconcile deletes blindly: a ledger remembers hundreds of them."""
+
 
 async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDeployment, root: Hidden) -> Accepted:
     """Writes the document's and the clients' Secrets; returns the revision whose pods the document speaks to."""
@@ -36,6 +39,7 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     await together.finish(
         _write(tools, world, findings, guard_document.build_secret(world.identity, text)),
         _write_client_secrets(tools, world, findings, ledger=ledger, root=root),
+        _remove_withdrawn(tools, world, findings, before=before, ledger=ledger),
     )
     findings.news += _news_of_keys(before.current(), ledger.current())
     return chosen
@@ -50,9 +54,19 @@ async def _write_client_secrets(
         for name, epoch in ledger.current().items()
     ]
     await together.finish(*(_write(tools, world, findings, secret) for secret in secrets))
-    withdrawn = [entry.name for entry in ledger.entries if entry.retired]
+
+
+async def _remove_withdrawn(
+    tools: Tools, world: World, findings: Findings, *, before: epochs.Ledger, ledger: epochs.Ledger
+) -> None:
+    """Those withdrawn now; and a few of the older ones, the last first, in case an earlier process died over them."""
+    retired = [entry.name for entry in reversed(ledger.entries) if entry.retired]
+    now = [name for name in retired if name in before.current()]
+    older = [name for name in retired if name not in before.current()]
     with findings.tolerating():
-        await tools.secrets.remove(identity.namespace, [names.client_secret(identity.name, name) for name in withdrawn])
+        for names_of, most in ((now, len(now)), (older, OLDER_AT_ONCE)):
+            secrets = [names.client_secret(world.identity.name, name) for name in names_of]
+            await tools.secrets.remove(world.identity.namespace, secrets, seen=world.secrets, most=most)
 
 
 async def _write(tools: Tools, world: World, findings: Findings, secret: dict[str, Any]) -> None:

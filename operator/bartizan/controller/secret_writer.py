@@ -59,11 +59,15 @@ class SecretWriter:
         self._written[key] = _Written(content, applied["metadata"]["resourceVersion"], self._clock())
         return _outcome(desired, applied, before, content)
 
-    async def remove(self, namespace: str, secrets: Iterable[str]) -> None:
-        """Deletes without looking, once for each name in this process's life or until it is issued again."""
-        for name in secrets:
-            if (namespace, name) in self._removed:
-                continue
+    async def remove(
+        self, namespace: str, secrets: Iterable[str], *, seen: Versions | None = None, most: int | None = None
+    ) -> None:
+        """Deletes those that are there, at most so many at once.
+
+        Where that cannot be seen, each once in this process's life, or until it is issued again.
+        """
+        wanted = [name for name in secrets if (namespace, name) not in self._removed and _may_exist(name, seen)]
+        for name in wanted[:most]:
             try:
                 await self._api.delete(SECRET, namespace, name)
             except ApiError as error:
@@ -106,6 +110,10 @@ class SecretWriter:
                 raise
         await self._api.delete(SECRET, desired["metadata"]["namespace"], desired["metadata"]["name"])
         return await self._api.apply(desired)
+
+
+def _may_exist(name: str, seen: Versions | None) -> bool:
+    return seen is None or name in seen
 
 
 def _is_fenced(error: ApiError) -> bool:

@@ -312,3 +312,21 @@ def test_a_trial_that_gets_no_judgement_stands_in_nobodys_way() -> None:
     scene.settle()
     assert scene.condition("Accepted")[:2] == ("True", "SpecAccepted")
     assert scene.is_guarded
+
+
+def _deleted(scene: Scene, since: int) -> list[str]:
+    return [call.path.rpartition(".")[2] for call in scene.cluster.writes[since:] if call.method == "DELETE"]
+
+
+def test_a_start_deletes_few_secrets_of_clients_that_went_long_ago_the_last_first() -> None:
+    scene = Scene()
+    scene.edit(access={"clients": [{"name": f"c{number:03}"} for number in range(40)]})
+    scene.settle()
+    since = len(scene.cluster.writes)
+    scene.edit(access={"clients": []})
+    scene.reconcile()
+    assert len(_deleted(scene, since)) == 40, "those that are withdrawn now, all at once"
+    scene.restart()
+    since = len(scene.cluster.writes)
+    scene.reconcile()
+    assert _deleted(scene, since) == [f"c{number:03}" for number in range(39, 31, -1)]

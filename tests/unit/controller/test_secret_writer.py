@@ -132,3 +132,19 @@ def test_a_strangers_secret_under_a_withdrawn_name_is_let_be() -> None:
     bench.refusals = [FENCE]
     asyncio.run(bench.writer.remove("ml", ["llama.chat-ui"]))
     assert bench.methods == ["DELETE"]
+
+
+def test_what_is_seen_not_to_be_there_is_not_deleted() -> None:
+    bench = Bench()
+    asyncio.run(bench.writer.remove("ml", ["llama.a", "llama.b"], seen={"llama.b": "1"}))
+    assert [call.path.rpartition("/")[2] for call in bench.transport.calls] == ["llama.b"]
+
+
+def test_of_many_only_so_many_are_deleted_at_once_and_the_rest_later() -> None:
+    bench = Bench()
+    names = [f"llama.c{number}" for number in range(20)]
+    counts = []
+    for _ in range(4):
+        asyncio.run(bench.writer.remove("ml", names, most=8))
+        counts.append(len(bench.methods))
+    assert counts == [8, 16, 20, 20]
