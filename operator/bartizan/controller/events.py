@@ -25,8 +25,11 @@ class Recorder:
         self._now = now
         self._told: dict[tuple[str, str, str], float] = {}
 
-    async def record(self, identity: Identity, reason: Reason, message: str, *, warning: bool = False) -> None:
-        key = (identity.uid, str(reason), message)
+    async def record(
+        self, identity: Identity, reason: Reason, message: str, *, warning: bool = False, about: str = ""
+    ) -> None:
+        """`about` tells what is the same where the message varies: nobody earns an Event by each word."""
+        key = (identity.uid, str(reason), about or message)
         now = self._clock()
         self._told = {told: when for told, when in self._told.items() if now - when < QUIET_SECONDS}
         if key in self._told:

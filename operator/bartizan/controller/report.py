@@ -20,8 +20,8 @@ MAX_PATHS = 5
 POD_STATES = ("gated", "outdated", "ungated", "unknown")
 
 
-News = tuple[Reason, str, bool]
-"""Reason and message of an Event, and whether it is a warning."""
+News = tuple[Reason, str, bool, str]
+"""Reason and message of an Event, whether it is a warning, and what it is about where the message varies."""
 
 
 async def tell(tools: Tools, world: World, findings: Findings) -> None:
@@ -30,19 +30,21 @@ async def tell(tools: Tools, world: World, findings: Findings) -> None:
     built = status.build(world, findings, now=tools.now())
     news = [*_repairs(findings), *(_transitions(world, built) if not world.is_deleting else ())]
     record = tools.recorder.record
-    await asyncio.gather(*(record(world.identity, reason, text, warning=bad) for reason, text, bad in news))
+    await asyncio.gather(
+        *(record(world.identity, reason, text, warning=bad, about=about) for reason, text, bad, about in news)
+    )
     await status.write(tools.api, world, built)
 
 
 def _repairs(findings: Findings) -> Iterator[News]:
     for reason, message in findings.news:
-        yield reason, message, False
+        yield reason, message, False, ""
     if findings.policy_was_deleted:
         message = "somebody deleted the NetworkPolicy; a twin stood in until it was made anew"
-        yield Reason.POLICY_DELETION_ANSWERED, message, True
+        yield Reason.POLICY_DELETION_ANSWERED, message, True, ""
     for outcome in findings.outcomes:
         if outcome.did is Did.REPAIRED:
-            yield Reason.DRIFT_REPAIRED, _describe(outcome), True
+            yield Reason.DRIFT_REPAIRED, _describe(outcome), True, f"{outcome.kind} {outcome.name}"
 
 
 def _describe(outcome: Outcome) -> str:
@@ -61,7 +63,7 @@ def _transitions(world: World, built: dict[str, object]) -> Iterator[News]:
         is_bad = condition["status"] == "False" and Reason(condition["reason"]) not in PASSING
         if condition["reason"] not in (Reason.NOT_PROBED, Reason.NO_PODS):
             message = f"{condition['type']}={condition['status']}: {condition['message']}"
-            yield Reason(condition["reason"]), message, is_bad
+            yield Reason(condition["reason"]), message, is_bad, ""
 
 
 def _count_pods(world: World, findings: Findings) -> None:
