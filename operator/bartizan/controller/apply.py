@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from bartizan.controller import api_defaults, compare, kinds, metrics, ownership
 from bartizan.controller.api import Api, ApiError
+from bartizan.controller.fights import Fights
 from bartizan.controller.kinds import Kind
 from bartizan.policy import names
 from bartizan.policy.model import Identity
@@ -26,7 +28,10 @@ class Did(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`paths` are what differed, `manager` who wrote last, as claimed; both for repairs."""
+    """`paths` are what differed, `manager` who wrote last, as claimed; both for repairs.
+
+    `wait_seconds` where a harmless change, made again and again, is left alone for so long.
+    """
 
     did: Did
     kind: str
@@ -34,6 +39,7 @@ class Outcome:
     live: Live
     paths: tuple[str, ...] = ()
     manager: str = ""
+    wait_seconds: float = 0.0
 
 
 class NameTakenError(Exception):
@@ -53,8 +59,9 @@ class FormerLifeError(Exception):
 class Applier:
     """Writes for all endpoints; remembers what it wrote last, to tell drift from a change of its own."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, clock: Callable[[], float]) -> None:
         self._api = api
+        self._fights = Fights(clock)
         self._applied: dict[tuple[str, str, str], str] = {}
 
     async def ensure(self, desired: Live, live: Live | None, identity: Identity) -> Outcome:
@@ -133,12 +140,15 @@ class Applier:
             self._remember(desired)
             return Outcome(Did.NOTHING, kind, name, live)
         is_drift = self._is_drift(desired, live)
+        if is_drift and (seconds := self._fights.wait_seconds(_key(desired), found)):
+            return Outcome(Did.NOTHING, kind, name, live, wait_seconds=seconds)
         written = await self._api.replace(compare.replacement(desired, live))
         self._remember(desired)
         if written["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]:
             return Outcome(Did.NOTHING, kind, name, written)  # this API server does not store all that we render
         if not is_drift:
             return Outcome(Did.UPDATED, kind, name, written)
+        self._fights.note(_key(desired), found)
         return told(Outcome(Did.REPAIRED, kind, name, written, tuple(found), ownership.claimed_manager(live)))
 
     def _is_drift(self, desired: Live, live: Live) -> bool:

@@ -24,10 +24,10 @@ MANAGED = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
 class Delisted:
     """What is outside of every watch is listed; nothing is remembered that a restart could lose."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api, settings: Settings, applier: Applier) -> None:
         self._api = api
         self._settings = settings
-        self._applier = Applier(api)
+        self._applier = applier
         self._bare: set[str] = set()
         """Policies that had no pod at the last look: one that is about to be started would be seen at the next."""
 

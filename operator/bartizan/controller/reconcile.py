@@ -62,7 +62,7 @@ class Reconciler:
         await self._bring_about(world, findings)
         await self._deliver(world, findings)
         await report.tell(tools, world, findings)
-        return self._next_look.after(key, findings, otherwise_seconds=self._rollout_wait(world, findings))
+        return self._next_look.after(key, findings, otherwise_seconds=self._own_wait(world, findings))
 
     async def _bring_about(self, world: World, findings: Findings) -> None:
         """What it cannot have it notes and goes on: no refused object keeps those that stand from being repaired."""
@@ -220,8 +220,11 @@ class Reconciler:
         self.tools.applier.forget_endpoint(key.namespace, key.name)
         self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
-    def _rollout_wait(self, world: World, findings: Findings) -> float | None:
-        """None but for an endpoint that still runs another guard image and waits for its turn."""
+    def _own_wait(self, world: World, findings: Findings) -> float | None:
+        """None but for an endpoint that leaves a change alone for a while, or waits for its turn to roll out."""
+        pauses = [outcome.wait_seconds for outcome in findings.outcomes if outcome.wait_seconds]
+        if pauses:
+            return min(pauses)
         live = owned.live_template(world)
         images = {item["image"] for item in (live or {}).get("spec", {}).get("initContainers", ())[:1]}
         if not images or self.tools.surroundings.guard_image in images or findings.deployment is None:

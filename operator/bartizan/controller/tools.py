@@ -43,7 +43,7 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     async with aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=jar) as session:
         yield Tools(
             api=api,
-            applier=Applier(api),
+            applier=Applier(api, clock=time.monotonic),
             secrets=SecretWriter(
                 api,
                 clock=time.monotonic,

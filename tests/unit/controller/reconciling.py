@@ -60,7 +60,7 @@ class Scene:
         api, clock = Api(self.cluster), lambda: self.seconds
         self.tools = Tools(
             api=api,
-            applier=Applier(api),
+            applier=Applier(api, clock=clock),
             secrets=SecretWriter(api, clock=clock, interval_seconds=0),
             guards=Guards(api, self._ask, clock=clock),
             recorder=Recorder(api, clock=clock, now=lambda: self.now),

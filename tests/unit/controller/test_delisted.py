@@ -5,7 +5,7 @@ import asyncio
 from tests.unit.controller.reconciling import NAME, NAMESPACE, Scene
 
 from bartizan.controller import kinds
-from bartizan.controller.api import Api, ApiError
+from bartizan.controller.api import ApiError
 from bartizan.controller.delisted import Delisted
 from bartizan.controller.settings import Settings
 from bartizan.policy import names
@@ -18,7 +18,7 @@ def _scene() -> tuple[Scene, Delisted]:
     scene = Scene().settle()
     scene.pod()
     scene.delete()
-    return scene, Delisted(Api(scene.cluster), ELSEWHERE)
+    return scene, Delisted(scene.tools.api, ELSEWHERE, scene.tools.applier)
 
 
 def _look(delisted: Delisted, times: int = 1) -> None:
@@ -56,7 +56,7 @@ def test_what_is_not_being_deleted_or_is_managed_or_a_strangers_is_let_be() -> N
     del scene.endpoint["metadata"]["deletionTimestamp"]
     _look(delisted, 2)
     scene.delete()
-    _look(Delisted(Api(scene.cluster), Settings(guard_image="x", namespaces=(NAMESPACE,))), 2)
+    _look(Delisted(scene.tools.api, Settings(guard_image="x", namespaces=(NAMESPACE,)), scene.tools.applier), 2)
     assert names.FINALIZER in scene.endpoint["metadata"]["finalizers"]
     scene.live(kinds.NETWORK_POLICY)["metadata"] |= {"finalizers": [], "labels": {}}
     _look(delisted)
