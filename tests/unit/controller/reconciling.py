@@ -9,7 +9,7 @@ from tests.unit.controller import worlds
 from tests.unit.controller.fake_cluster import FakeCluster
 
 from bartizan.controller import kinds
-from bartizan.controller.api import Api, ApiError, Call
+from bartizan.controller.api import Api, ApiError, Call, Transport
 from bartizan.controller.apply import Applier
 from bartizan.controller.builders.guard_container import GUARD
 from bartizan.controller.events import Recorder
@@ -55,9 +55,9 @@ class Scene:
         manifest |= {"apiVersion": names.API_VERSION, "kind": names.KIND}
         self.cluster.put(kinds.MODEL_DEPLOYMENT, manifest)
 
-    def restart(self) -> None:
-        """Another process, that remembers nothing."""
-        api, clock = Api(self.cluster), lambda: self.seconds
+    def restart(self, transport: Transport | None = None) -> None:
+        """Another process, that remembers nothing; `transport` stands before the cluster."""
+        api, clock = Api(transport or self.cluster), lambda: self.seconds
         self.tools = Tools(
             api=api,
             applier=Applier(api, clock=clock),
