@@ -267,4 +267,43 @@ def test_a_missing_crd_is_said_and_waited_for(tmp_path: Path) -> None:
             operator.wait_until_ready()
             apply(bare, "late")
             until(lambda: exists(bare, "deployment", "late"), "the workload")
+            _take_crd_away_and_bring_it_back(bare, operator)
             assert operator.process.poll() is None
+
+
+def _take_crd_away_and_bring_it_back(bare: Cluster, operator: OperatorProcess) -> None:
+    said = len(operator.said("custom resource definition missing"))
+    bare.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--timeout=60s")
+    operator.wait_until(
+        lambda: len(operator.said("custom resource definition missing")) > said, "it says so", seconds=60
+    )
+    assert operator.ask("health", "/livez") == (200, "ok\n"), "a restart would change nothing"
+    bare.kubectl("apply", "-f", str(CRDS))
+    operator.wait_until_ready(seconds=60)
+    apply(bare, "again")
+    until(lambda: exists(bare, "deployment", "again"), "the workload", seconds=60)
+
+
+def test_rights_that_are_lost_while_it_runs_are_said_and_their_return_heals(
+    cluster: Cluster, operator: OperatorProcess
+) -> None:
+    apply(cluster, "bereft")
+    until(lambda: exists(cluster, "deployment", "bereft"), "the workload")
+    binding = cluster.kubectl("-n", "ml", "get", "rolebinding", installation.ACCOUNT, "-o", "json")
+    cluster.kubectl("-n", "ml", "delete", "rolebinding", installation.ACCOUNT)
+    try:
+        cluster.kubectl("-n", "ml", "annotate", "mdep", "bereft", "look=again")
+        until(lambda: condition(cluster, "bereft", "Accepted") == "NamespaceWithoutRights", "it is said", seconds=60)
+        assert operator.ask("health", "/livez") == (200, "ok\n"), "a restart would change nothing"
+        cluster.kubectl("-n", "ml", "delete", "service", "bereft")
+    finally:
+        cluster.kubectl("create", "-f", "-", stdin=_anew(binding))
+    until(lambda: exists(cluster, "service", "bereft"), "what was missed is repaired", seconds=90)
+    until(lambda: condition(cluster, "bereft", "Accepted") == "SpecAccepted", "it is said, too", seconds=90)
+    assert operator.process.poll() is None
+
+
+def _anew(manifest: str) -> str:
+    item = json.loads(manifest)
+    item["metadata"] = {name: item["metadata"][name] for name in ("name", "namespace", "labels", "annotations")}
+    return json.dumps(item)
