@@ -12,6 +12,7 @@ from bartizan.controller import log
 from bartizan.controller.api import Api, ApiError, Manifest
 from bartizan.controller.apply import Applier
 from bartizan.controller.kinds import MODEL_DEPLOYMENT, NETWORK_POLICY, POD
+from bartizan.controller.rounds import survive
 from bartizan.controller.settings import Settings
 from bartizan.policy import names
 
@@ -35,7 +36,7 @@ class Delisted:
         """For ever; where the operator manages all namespaces, it only waits."""
         while True:
             if self._settings.namespaces:
-                await self.look()
+                await survive(self.look(), part="delisted")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
