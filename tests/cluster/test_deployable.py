@@ -86,7 +86,7 @@ def dry_run(rest: Rest, manifest: dict[str, Any]) -> Any:
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     derandomize=True,
     deadline=None,
     database=None,
