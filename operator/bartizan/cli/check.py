@@ -5,13 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.cli import documents
+from bartizan.cli import documents, ours
 from bartizan.cli.documents import Document
-from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment
-from bartizan.policy.parse import parse
-
-DEFAULT_NAMESPACE = "default"
+from bartizan.policy.model import ModelDeployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def judge(found: tuple[Document, ...], path: str) -> Iterator[Finding]:
-    if not any(document.complaint or is_ours(document.value) for document in found):
-        yield Finding(path, f"holds no {names.KIND} of {names.GROUP}")
+    if not any(document.complaint or ours.is_ours(document.value) for document in found):
+        yield Finding(path, ours.NONE_FOUND)
     for document in found:
         if document.complaint:
             yield Finding(document.place, document.complaint)
-        elif is_ours(document.value):
+        elif ours.is_ours(document.value):
             yield from _judge_manifest(document)
-
-
-def is_ours(value: object) -> bool:
-    """Whether the manifest means to be of our group; other projects have a kind ModelDeployment, too."""
-    if not isinstance(value, Mapping):
-        return False
-    group = str(value.get("apiVersion", "")).partition("/")[0]
-    return group == names.GROUP or (group == "" and value.get("kind") == names.KIND)
-
-
-def identity(manifest: Mapping[str, Any]) -> Identity:
-    """As far as it is known outside a cluster: without UIDs."""
-    given = manifest.get("metadata")
-    metadata = given if isinstance(given, Mapping) else {}
-    return Identity(
-        namespace=str(metadata.get("namespace") or DEFAULT_NAMESPACE),
-        name=str(metadata.get("name") or ""),
-        uid="",
-        namespace_uid="",
-    )
 
 
 def _judge_manifest(document: Document) -> Iterator[Finding]:
     manifest: Mapping[str, Any] = document.value  # type: ignore[assignment] # is_ours saw that it is a mapping
-    for field, wanted in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
-        if manifest.get(field) is None:
-            yield Finding(document.place, f"{field}: is missing; write {wanted}")
-    result = parse(manifest, identity(manifest))
+    result = ours.read(manifest)
     if not isinstance(result, ModelDeployment):
         yield from (Finding(document.place, str(problem)) for problem in result)
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bartizan.cli import documents
+from bartizan.cli import documents, ours
 from bartizan.controller.builders import (
     client_secret,
     deployment,
@@ -24,9 +24,9 @@ from bartizan.controller.builders import (
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.controller.settings import Settings
 from bartizan.controller.tools import surroundings
-from bartizan.policy import keys, names, parse
+from bartizan.policy import keys
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.model import ModelDeployment
 
 PLACEHOLDER_UID = "00000000-0000-0000-0000-000000000000"
 PLACEHOLDER = "(made by the operator)"
@@ -41,14 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints YAML documents in the order in which the operator writes them; 1 where a spec is refused."""
+    """Prints YAML documents in the order in which the operator writes them; 1 where a spec is refused or missing."""
     installation = surroundings(Settings(guard_image=arguments.guard_image))
     complaints: list[str] = []
-    for document in documents.read(arguments.filename):
+    found = tuple(documents.read(arguments.filename))
+    if not any(document.complaint or ours.is_ours(document.value) for document in found):
+        complaints.append(f"{arguments.filename}: {ours.NONE_FOUND}")
+    for document in found:
         if document.complaint:
             complaints.append(f"{document.place}: {document.complaint}")
-        elif isinstance(document.value, Mapping) and document.value.get("kind") == names.KIND:
-            wish = parse.parse(document.value, _identity(document.value, arguments.namespace))
+        elif ours.is_ours(document.value):
+            manifest: Mapping[str, Any] = document.value  # type: ignore[assignment] # is_ours saw that it is a mapping
+            wish = ours.read(manifest, namespace=arguments.namespace, uid=PLACEHOLDER_UID)
             if isinstance(wish, ModelDeployment):
                 yaml.safe_dump_all(manifests(wish, installation), sys.stdout, sort_keys=False, explicit_start=True)
             else:
@@ -77,13 +81,3 @@ def manifests(wish: ModelDeployment, installation: Surroundings) -> Iterator[dic
 def _without_values(secret: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in secret.items() if name != "data"}
     return {**shown, "stringData": dict.fromkeys(secret["data"], PLACEHOLDER)}
-
-
-def _identity(manifest: Mapping[str, Any], namespace: str) -> Identity:
-    metadata = manifest.get("metadata") or {}
-    return Identity(
-        namespace=str(metadata.get("namespace") or namespace),
-        name=str(metadata.get("name") or ""),
-        uid=PLACEHOLDER_UID,
-        namespace_uid=PLACEHOLDER_UID,
-    )

@@ -123,3 +123,32 @@ def test_merged_aliases_of_aliases_do_not_fill_the_memory(file: Path, capsys: py
     levels = [f"x{level}: &x{level} {{<<: [{', '.join([f'*x{level - 1}'] * 4)}]}}" for level in range(1, 40)]
     assert check(file, "\n".join(["x0: &x0 {a: 1}", *levels])) == 1
     assert "more than 10000 entries after merging" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ("foo", "metadata: 'foo' is not a mapping"),
+        ("[1]", "metadata: a list is not a mapping"),
+        ("{name: tiny, namespace: Team_A}", "metadata.namespace: 'Team_A' is not a DNS label"),
+        ("{name: tiny, namespace: [a]}", "metadata.namespace: a list is not text"),
+        ("{name: tiny, namespace: ''}", "metadata.namespace: '' has 0 characters"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "render"])
+def test_odd_metadata_is_said_and_not_raised(
+    file: Path, command: str, metadata: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(GOOD.replace("{name: tiny}\nspec", f"{metadata}\nspec"))
+    assert main([command, "-f", str(file)]) == 1
+    assert f"{file}:1: {said}" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("text", [GOOD, GOOD.replace("apiVersion: bartizan.dev/v1alpha1\n", "")], ids=["group", "bare"])
+@pytest.mark.parametrize("command", ["check", "render"])
+def test_a_kind_in_small_letters_is_a_problem(
+    file: Path, command: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(text.replace("kind: ModelDeployment", "kind: modeldeployment"))
+    assert main([command, "-f", str(file)]) == 1
+    assert "kind: 'modeldeployment' is not ModelDeployment; write ModelDeployment" in "".join(capsys.readouterr())

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from tests.unit.docs import pages
 from tests.unit.docs.pages import DOCS, PAGES, ROOT, Block, Link
 
-from bartizan.cli import check, documents
+from bartizan.cli import check, documents, ours
 from bartizan.controller import metrics as operator_metrics
 from bartizan.controller import settings as operator_settings
 from bartizan.controller.conditions import JUDGES
@@ -108,7 +108,7 @@ def test_a_link_leads_somewhere(link: Link) -> None:
 def test_a_manifest_on_a_page_holds(block: Block) -> None:
     found = tuple(documents.read_text(block.text, str(block)))
     assert [document.complaint for document in found if document.complaint] == []
-    if any(check.is_ours(document.value) for document in found):
+    if any(ours.is_ours(document.value) for document in found):
         assert [str(finding) for finding in check.judge(found, str(block)) if not finding.is_warning] == []
 
 
