@@ -98,3 +98,13 @@ def test_whatever_is_accepted_is_taken_and_kept(rest: Rest, wish: ModelDeploymen
     """Kept: what the server makes of it is no drift, or the operator would repair it for ever."""
     for manifest in rendered(wish):
         assert compare.differences(manifest, dry_run(rest, manifest)) == []
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_stands_beside_an_endpoint_in_an_example_can_be_deployed(cluster: Cluster, path: Path) -> None:
+    """The volume and the Job that fills it, say; in a namespace that is there."""
+    for manifest in yaml.safe_load_all(path.read_text()):
+        if manifest["kind"] != "ModelDeployment":
+            here = {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}}
+            text = json.dumps(manifest if manifest["kind"] == "Namespace" else here)
+            cluster.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text)
