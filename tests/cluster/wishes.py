@@ -31,7 +31,7 @@ from bartizan.policy.shapes import (
     Text,
     Whole,
 )
-from bartizan.policy.template import metadata, pod, resources, security, self_reference
+from bartizan.policy.template import metadata, pod, resources, security
 
 # fmt: off
 WORDS = ["a", "b", "c", "zone", "scratch", "model", "A", "A_B", "x.y/z", "1", "100%", "25%", "0%", "/a", "/b/c",
@@ -39,7 +39,8 @@ WORDS = ["a", "b", "c", "zone", "scratch", "model", "A", "A_B", "x.y/z", "1", "1
          "metadata.labels", "status.podIP", "cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "hugepages-1Gi",
          "nvidia.com/gpu", "Memory", "HugePages-2Mi", "HugePages", "registry.example.com/a:1", "ALL", "s0:c1,c2", "",
          "a" * 63, ".".join(["a" * 60] * 4), ".".join(["a" * 60] * 4) + "/" + "a" * 63]
-AMOUNTS = [0, 1, 2, "0", "1", "500m", "1Gi", "4Mi", "3Mi", "2.5", 0.5, "1e3", "1.5Gi", "9" * 20, "1n", "1E"]
+AMOUNTS = [0, 1, 2, "0", "1", "500m", "1Gi", "4Mi", "3Mi", "2.5", 0.5, "1e3", "1.5Gi", "9" * 20, "1n", "1E",
+           "1m", "1Mi", "1k", "1024Ki", "1000", "1e6", "1048576"]
 CIDRS = ["0.0.0.0/0", "::/0", "10.0.0.0/8", "10.1.0.0/16", "fd00::/8", "2001:db8::/32", "64:ff9b::/96", "::/8"]
 # fmt: on
 FUNCTIONS: dict[Judge, st.SearchStrategy[Any]] = {
@@ -48,7 +49,6 @@ FUNCTIONS: dict[Judge, st.SearchStrategy[Any]] = {
     addresses.judge_peer: st.sampled_from(CIDRS),
     addresses.judge_exception: st.sampled_from(CIDRS),
     addresses.judge_clients: st.sampled_from(CIDRS),
-    self_reference.divisor: st.sampled_from(["1", "1m", "1Mi", "1k", 1]),
     metadata.label_key: st.sampled_from(["a", "app.kubernetes.io/name", "a" * 63]),
     metadata.annotation_key: st.sampled_from(["a", "checksum/a", "B"]),
     security.judge_user: st.sampled_from([0, 1, 64002, 2**31 - 1]),

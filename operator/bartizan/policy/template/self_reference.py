@@ -3,11 +3,13 @@
 Source: validateObjectFieldSelector and validateContainerResourceDivisor of Kubernetes (pkg/apis/core/validation).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy.nodes import Absent, Node, show
+from bartizan.policy.nodes import Node, show
 from bartizan.policy.shapes import LABEL, QUALIFIED_NAME, Choice, Judge, Record, Ruled, Text
+from bartizan.policy.template.resources import amount, figure
 
 _OF_METADATA = rf"metadata\.(name|namespace|uid|(labels|annotations)\['{QUALIFIED_NAME}'\])"
 _REMEDY = "is not a field that a pod tells of itself here; write for example metadata.name"
@@ -26,20 +28,19 @@ _OF_CPU = ("1", "1m")
 _OF_BYTES = ("1", "1k", *(f"1{unit}" for unit in "MGTPE"), *(f"1{unit}i" for unit in "KMGTPE"))
 
 
-def divisor(node: Node) -> str | int | Absent:
-    if str(node.value) in {*_OF_CPU, *_OF_BYTES} and not isinstance(node.value, bool):
-        return node.value  # type: ignore[return-value] # text or a number, as both compare alike
-    return node.refuse(f"{show(node.value)} is not a divisor; write for example 1, 1m for cpu or 1Mi for bytes")
-
-
 def _judge_divisor(node: Node, clean: Mapping[str, Any]) -> None:
+    """Kubernetes takes these alone, however they are written: 1024Ki is 1Mi, but 1048576 and 1e6 are not."""
+    if not figure(clean.get("divisor", 0)):
+        return
+    divisor = str(clean["divisor"])
     allowed = _OF_CPU if str(clean.get("resource", "")).endswith(".cpu") else _OF_BYTES
-    if "divisor" in clean and str(clean["divisor"]) not in allowed:
-        spot = node.key("divisor", clean["divisor"])
-        spot.refuse(f"{show(clean['divisor'])} does not fit {clean.get('resource')}; write {' or '.join(allowed)}")
+    same_kind = (text for text in allowed if (text[-1] == "i") == (divisor[-1] == "i"))
+    if re.search("[eE][0-9]", divisor) or figure(divisor) not in map(figure, same_kind):
+        said = f"{show(clean['divisor'])} does not fit {clean.get('resource')}"
+        node.key("divisor", divisor).refuse(f"{said}; write {' or '.join(allowed)}")
 
 
-_FIELDS: dict[str, Judge] = {"containerName": LABEL, "resource": Choice(_RESOURCES), "divisor": divisor}
+_FIELDS: dict[str, Judge] = {"containerName": LABEL, "resource": Choice(_RESOURCES), "divisor": amount}
 RESOURCE_OF_VARIABLE = Ruled(Record(_FIELDS, required=("resource",)), _judge_divisor)
 RESOURCE_OF_FILE = Ruled(Record(_FIELDS, required=("containerName", "resource")), _judge_divisor)
 """A file belongs to the pod, so it has to say whose resources it means."""
