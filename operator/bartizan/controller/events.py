@@ -15,6 +15,12 @@ MAX_MESSAGE = 1024
 QUIET_SECONDS = 30.0
 """The same event of the same object is not told again within this time."""
 
+MOST_WRITERS = 8
+"""Of one object, within that time: anyone may call himself anything, and must not earn an Event by each name."""
+
+About = tuple[str, str]
+"""What a message is about and who had written it, where the message says more than makes it another."""
+
 
 class Recorder:
     """Posts Events; one that cannot be posted is logged and lost, since no gate depends on it."""
@@ -23,16 +29,15 @@ class Recorder:
         self._api = api
         self._clock = clock
         self._now = now
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._told: dict[tuple[str, str, str, str], float] = {}
 
     async def record(
-        self, identity: Identity, reason: Reason, message: str, *, warning: bool = False, about: str = ""
+        self, identity: Identity, reason: Reason, message: str, *, warning: bool = False, about: About | None = None
     ) -> None:
-        """`about` tells what is the same where the message varies: nobody earns an Event by each word."""
-        key = (identity.uid, str(reason), about or message)
+        key = (identity.uid, str(reason), *(about or (message, "")))
         now = self._clock()
         self._told = {told: when for told, when in self._told.items() if now - when < QUIET_SECONDS}
-        if key in self._told:
+        if key in self._told or sum(told[:3] == key[:3] for told in self._told) >= MOST_WRITERS:
             return
         self._told[key] = now
         try:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 Target = tuple[str, str, str]
 """Kind, namespace and name."""
 
+FREE_ROUNDS = 3
+"""Repairs that are immediate: whoever changes something now and then is no controller."""
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 30.0
 PEACE_SECONDS = 120.0
 """After so long without a repair the next one is the first again."""
-HARMLESS_KINDS = frozenset({"PodDisruptionBudget"})
 HARMLESS_PATHS = ("metadata.annotations.", "spec.replicas")
 """Whose annotation an object bears, and how many pods there are: the document's shares follow the pods that live."""
 
@@ -34,14 +35,14 @@ class Fights:
     def wait_seconds(self, target: Target, paths: Iterable[str]) -> float:
         """How long this change must still be left alone; 0 where it is to be repaired now."""
         last = self._rounds.get(target)
-        if last is None or not _is_harmless(target[0], paths):
+        if last is None or last.times < FREE_ROUNDS or not _is_harmless(paths):
             return 0.0
-        pause = min(FIRST_SECONDS * 2.0 ** min(last.times - 1, 16), LONGEST_SECONDS)
+        pause = min(FIRST_SECONDS * 2.0 ** min(last.times - FREE_ROUNDS, 16), LONGEST_SECONDS)
         return max(0.0, last.when + pause - self._clock())
 
     def note(self, target: Target, paths: Iterable[str]) -> None:
         """A repair."""
-        if not _is_harmless(target[0], paths):
+        if not _is_harmless(paths):
             return
         now = self._clock()
         self._rounds = {key: item for key, item in self._rounds.items() if now - item.when < PEACE_SECONDS}
@@ -49,5 +50,5 @@ class Fights:
         self._rounds[target] = _Round(before.times + 1 if before else 1, now)
 
 
-def _is_harmless(kind: str, paths: Iterable[str]) -> bool:
-    return kind in HARMLESS_KINDS or all(path.startswith(HARMLESS_PATHS) for path in paths)
+def _is_harmless(paths: Iterable[str]) -> bool:
+    return all(path.startswith(HARMLESS_PATHS) for path in paths)

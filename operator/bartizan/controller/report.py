@@ -7,6 +7,7 @@ from contextlib import suppress
 from bartizan.controller import metrics, status
 from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.conditions import ungated
+from bartizan.controller.events import About
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.observe import World
@@ -20,7 +21,7 @@ MAX_PATHS = 5
 POD_STATES = ("gated", "outdated", "ungated", "unknown")
 
 
-News = tuple[Reason, str, bool, str]
+News = tuple[Reason, str, bool, About | None]
 """Reason and message of an Event, whether it is a warning, and what it is about where the message varies."""
 
 
@@ -38,13 +39,13 @@ async def tell(tools: Tools, world: World, findings: Findings) -> None:
 
 def _repairs(findings: Findings) -> Iterator[News]:
     for reason, message in findings.news:
-        yield reason, message, False, ""
+        yield reason, message, False, None
     if findings.policy_was_deleted:
         message = "somebody deleted the NetworkPolicy; a twin stood in until it was made anew"
-        yield Reason.POLICY_DELETION_ANSWERED, message, True, ""
+        yield Reason.POLICY_DELETION_ANSWERED, message, True, None
     for outcome in findings.outcomes:
         if outcome.did is Did.REPAIRED:
-            yield Reason.DRIFT_REPAIRED, _describe(outcome), True, f"{outcome.kind} {outcome.name}"
+            yield Reason.DRIFT_REPAIRED, _describe(outcome), True, (f"{outcome.kind} {outcome.name}", outcome.manager)
 
 
 def _describe(outcome: Outcome) -> str:
@@ -63,7 +64,7 @@ def _transitions(world: World, built: dict[str, object]) -> Iterator[News]:
         is_bad = condition["status"] == "False" and Reason(condition["reason"]) not in PASSING
         if condition["reason"] not in (Reason.NOT_PROBED, Reason.NO_PODS):
             message = f"{condition['type']}={condition['status']}: {condition['message']}"
-            yield Reason(condition["reason"]), message, is_bad, ""
+            yield Reason(condition["reason"]), message, is_bad, None
 
 
 def _count_pods(world: World, findings: Findings) -> None:

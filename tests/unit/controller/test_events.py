@@ -7,7 +7,7 @@ from tests.unit.controller import worlds
 from tests.unit.controller.fake_transport import FakeTransport
 
 from bartizan.controller.api import Api
-from bartizan.controller.events import QUIET_SECONDS, Recorder
+from bartizan.controller.events import MOST_WRITERS, QUIET_SECONDS, About, Recorder
 from bartizan.policy.reasons import Reason
 
 KEY = "btzn_Zm9vYmFyYmF6cXV4.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC14"
@@ -20,7 +20,7 @@ class Bench:
         now = datetime(2026, 1, 1, tzinfo=UTC)
         self.recorder = Recorder(Api(self.transport), clock=lambda: self.seconds, now=lambda: now)
 
-    def record(self, message: str, about: str = "") -> None:
+    def record(self, message: str, about: About | None = None) -> None:
         asyncio.run(self.recorder.record(worlds.IDENTITY, Reason.DRIFT_REPAIRED, message, warning=True, about=about))
 
     @property
@@ -45,5 +45,15 @@ def test_no_event_repeats_a_key() -> None:
 def test_whoever_calls_himself_something_else_each_time_fills_no_event_log() -> None:
     bench = Bench()
     for number in range(50):
-        bench.record(f"Service llama was put back; the last writer calls itself 'm{number}'", about="Service llama")
+        name = f"m{number}"
+        bench.record(f"Service llama was put back; the last writer calls itself {name}", ("Service llama", name))
+    assert len(bench.told) == MOST_WRITERS
+    bench.record("Deployment llama was put back", ("Deployment llama", "m0"))
+    assert len(bench.told) == MOST_WRITERS + 1, "another object is another matter"
+
+
+def test_the_same_writer_of_the_same_object_is_told_of_once_in_a_while() -> None:
+    bench = Bench()
+    for field in ("egress", "ingress"):
+        bench.record(f"NetworkPolicy llama was put back: {field}", ("NetworkPolicy llama", "mallory"))
     assert len(bench.told) == 1

@@ -18,14 +18,14 @@ class Clock:
         return self.now
 
 
-def test_the_first_repair_is_immediate_and_each_later_one_waits_longer() -> None:
+def test_the_first_repairs_are_immediate_and_each_later_one_waits_longer() -> None:
     clock = Clock()
     fights, waits = Fights(clock), []
-    for _ in range(8):
+    for _ in range(10):
         waits.append(fights.wait_seconds(TARGET, HARMLESS))
         clock.now += waits[-1]
         fights.note(TARGET, HARMLESS)
-    assert waits == [0, 1, 2, 4, 8, 16, LONGEST_SECONDS, LONGEST_SECONDS]
+    assert waits == [0, 0, 0, 1, 2, 4, 8, 16, LONGEST_SECONDS, LONGEST_SECONDS]
     clock.now += PEACE_SECONDS
     fights.note(("Service", "ml", "other"), HARMLESS)
     assert fights.wait_seconds(TARGET, HARMLESS) == 0, "peace has come"
@@ -46,14 +46,14 @@ def test_what_bears_on_security_never_waits(paths: tuple[str, ...]) -> None:
 
 def test_a_fight_over_an_annotation_costs_few_writes_and_opens_nothing() -> None:
     scene = Scene().settle()
-    repairs = 0
+    repairs, waits = 0, []
     for _ in range(30):
         annotations = scene.live(kinds.DEPLOYMENT)["metadata"]["annotations"]
         repairs += "example.com/mine" not in annotations
         annotations["example.com/mine"] = "1"
-        result = scene.reconcile()
+        waits.append(scene.reconcile().requeue_after)
     assert repairs < 20
-    assert result.requeue_after is not None, "it is repaired in the end, whether or not the other goes on"
+    assert max(filter(None, waits)) <= LONGEST_SECONDS, "it is repaired in the end, whether or not the other goes on"
     scene.unguard()
     scene.reconcile()
     assert scene.is_guarded
