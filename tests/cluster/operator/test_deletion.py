@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.cluster.operator.admin import Admin, RefusedError
+from tests.cluster.operator.admin import Admin, Live, RefusedError
 from tests.cluster.operator.bench import Bench, Endpoint, until
 
 from bartizan.controller import kinds
@@ -179,9 +179,15 @@ def test_a_new_endpoint_of_the_same_name_waits_for_the_pods_of_the_former(bench:
     assert selected[names.ENDPOINT_UID_LABEL] == endpoint.uid, "the former pods' policy is still theirs"
     assert later.owned("Deployment") is None or later.must_own("Deployment")["metadata"]["uid"]
     _let_end(endpoint, pod)
-    until(lambda: later.condition("Accepted").get("reason") == "SpecAccepted" and later.pods(), lambda: later.status)
+    # The garbage collector ends the former workload; it may take half a minute to learn of a kind that is new to it.
+    until(lambda: _pods_of_this_life(later), lambda: later.status, seconds=90)
     selected = later.must_own("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
     assert selected[names.ENDPOINT_UID_LABEL] == later.uid
+    assert later.condition("Accepted")["reason"] == "SpecAccepted"
+
+
+def _pods_of_this_life(endpoint: Endpoint) -> list[Live]:
+    return [pod for pod in endpoint.pods() if pod["metadata"]["labels"][names.ENDPOINT_UID_LABEL] == endpoint.uid]
 
 
 def _strip_until_gone(endpoint: Endpoint) -> None:
