@@ -90,17 +90,27 @@ class Admin:
     ) -> Live:
         target = f"{path}?{urlencode(query)}" if query else path
         headers = {**self.headers, "Content-Type": content_type}
+        text = None if body is None else json.dumps(body)
+        try:
+            status, answer = self._exchange(method, target, text, headers)
+        except (OSError, http.client.HTTPException):
+            if method == "POST":
+                raise
+            # A server that is busy closes idle connections early; a second call does what the first would have done.
+            status, answer = self._exchange(method, target, text, headers)
+        if status >= http.HTTPStatus.BAD_REQUEST:
+            raise RefusedError(status, str(answer.get("message")))
+        return answer
+
+    def _exchange(self, method: str, target: str, text: str | None, headers: dict[str, str]) -> tuple[int, Live]:
         connection = self._connection()
         try:
-            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            connection.request(method, target, text, headers)
             response = connection.getresponse()
-            answer: Live = json.loads(response.read() or b"{}")
+            return response.status, json.loads(response.read() or b"{}")
         except (OSError, http.client.HTTPException):
             connection.close()
             raise
-        if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise RefusedError(response.status, str(answer.get("message")))
-        return answer
 
     def close(self) -> None:
         for connection in self._opened:
