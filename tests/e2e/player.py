@@ -43,7 +43,7 @@ class Player:
         """The open ones of these ports."""
         return list(json.loads(self.run("knock.py", address, *map(str, ports))))
 
-    def crowd(self, address: str, count: int, *, milliseconds: int = 1500) -> dict[str, int]:
+    def crowd(self, address: str, count: int, *, milliseconds: int = 2500) -> dict[str, int]:
         """How many of so many simultaneous slow requests got which status."""
         return dict(json.loads(self.run("crowd.py", address, str(count), str(milliseconds))))
 
