@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 TOO_MANY = 429
+MOST_IDLE_SECONDS = 5.0
 
 
 class RefusedError(Exception):
@@ -117,8 +119,13 @@ class Admin:
             connection.close()
 
     def _connection(self) -> http.client.HTTPSConnection:
+        """One for each thread; after a rest a fresh one, because the server may have closed the old one meanwhile."""
         if not hasattr(self._local, "connection"):
             self._local.connection = http.client.HTTPSConnection(self.address, context=self.trust, timeout=20)
             self._opened.append(self._local.connection)
         connection: http.client.HTTPSConnection = self._local.connection
+        now = time.monotonic()
+        if now - getattr(self._local, "used", now) > MOST_IDLE_SECONDS:
+            connection.close()
+        self._local.used = now
         return connection

@@ -67,7 +67,9 @@ class Order:
 
 def _assert_all_gone(endpoint: Endpoint) -> None:
     admin, namespace = endpoint.admin, endpoint.namespace
-    until(lambda: admin.get(kinds.MODEL_DEPLOYMENT, namespace, endpoint.name) is None, lambda: endpoint.live)
+    # The garbage collector learns of a new kind within half a minute, and till then ends no foreground deletion of it.
+    has_gone = lambda: admin.get(kinds.MODEL_DEPLOYMENT, namespace, endpoint.name) is None  # noqa: E731
+    until(has_gone, lambda: endpoint.live, seconds=60)
     until(lambda: not endpoint.inventory(), lambda: list(endpoint.inventory()))
     until(lambda: not endpoint.pods())
     assert admin.list(kinds.REPLICA_SET, namespace) == []
