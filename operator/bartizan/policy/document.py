@@ -48,6 +48,13 @@ class RequestWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenWindow:
+    type: str
+    limit: int
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class GuardDocument:
     """What a guard enforces. Figures are totals over all replicas; each guard takes its share.
 
@@ -61,6 +68,12 @@ class GuardDocument:
     replicas: int
     keys: tuple[ClientKey, ...]
     requests: tuple[RequestWindow, ...]
+    tokens: tuple[TokenWindow, ...]
+    max_input_tokens: int
+    max_output_tokens: int
+    excess_output: str
+    prompt_overhead_tokens: int
+    max_stream_seconds: int
     concurrent: int
     concurrent_per_client: int
 
@@ -130,18 +143,22 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     endpoint = EndpointRef(**data.pop("endpoint"))
     keys = tuple(ClientKey(**key) for key in data.pop("keys"))
     requests = tuple(RequestWindow(**window) for window in data.pop("requests"))
-    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, **data)
+    tokens = tuple(TokenWindow(**window) for window in data.pop("tokens"))
+    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, **data)
     _check(document)
     return document
 
 
 def _check(document: GuardDocument) -> None:
     figures = [document.version, document.replicas, document.concurrent, document.concurrent_per_client]
-    figures += [figure for window in document.requests for figure in (window.limit, window.window_seconds)]
+    figures += [document.max_input_tokens, document.max_output_tokens, document.max_stream_seconds]
+    windows: tuple[RequestWindow | TokenWindow, ...] = (*document.requests, *document.tokens)
+    figures += [figure for window in windows for figure in (window.limit, window.window_seconds)]
+    figures += [document.prompt_overhead_tokens + 1]  # may be nothing
     if not all(type(figure) is int and figure > 0 for figure in figures):
         raise ValueError("every figure must be a positive whole number")
-    if not document.requests:
-        raise ValueError("a document without a request limit would be no limit at all")
+    if not document.requests or not document.tokens:
+        raise ValueError("a document without a limit of requests and one of tokens would be no limit at all")
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
 

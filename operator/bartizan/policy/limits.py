@@ -31,6 +31,15 @@ class Verdict:
     state: Mapping[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a window's share, and the time after which all of it will be there again."""
+
+    limit: int
+    remaining: int
+    reset_ns: int
+
+
 def share(limit: int, window_seconds: int, *, replicas: int) -> Pace:
     """One replica's part of a total.
 
@@ -53,3 +62,9 @@ def judge(state: Mapping[int, int], paces: tuple[Pace, ...], now_ns: int) -> Ver
     if wait_ns > 0:
         return Verdict(wait_ns, state)
     return Verdict(0, {pace.window_seconds: arrivals[pace.window_seconds] + pace.interval_ns for pace in paces})
+
+
+def left(state: Mapping[int, int], pace: Pace, now_ns: int) -> Allowance:
+    """Requests that may come now."""
+    ahead_ns = max(0, state.get(pace.window_seconds, now_ns) - now_ns)
+    return Allowance(pace.burst, max(0, pace.burst - -(-ahead_ns // pace.interval_ns)), ahead_ns)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bartizan.policy import tokens
+
 Manifest = Mapping[str, Any]
 
 
@@ -73,10 +75,39 @@ class RequestLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """As `RequestLimit`, in tokens of one kind."""
+
+    kind: tokens.Kind
+    limit: int
+    window_seconds: int
+
+
+class ExcessOutput(StrEnum):
+    """What becomes of a request that asks for more output than `max_output_tokens`."""
+
+    CLAMP = "Clamp"
+    REJECT = "Reject"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCaps:
+    """What one request may cost; tokens, and seconds of a stream's wall-clock time."""
+
+    max_input_tokens: int
+    max_output_tokens: int
+    excess_output: ExcessOutput
+    prompt_overhead_tokens: int
+    max_stream_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`concurrent` is the endpoint's cap, `concurrent_per_client` each client's; both over all replicas together."""
 
     requests: tuple[RequestLimit, ...]
+    tokens: tuple[TokenLimit, ...]
+    caps: RequestCaps
     concurrent: int
     concurrent_per_client: int
 

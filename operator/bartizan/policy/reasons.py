@@ -27,6 +27,12 @@ class Reason(StrEnum):
     FIELD_INVALID = "FieldInvalid"
     MODEL_NOT_SERVED = "ModelNotServed"
     RATE_LIMITED = "RateLimited"
+    TOKENS_LIMITED = "TokensLimited"
+    TOKENS_NEVER_FIT = "TokensNeverFit"
+    INPUT_TOO_LONG = "InputTooLong"
+    OUTPUT_TOO_LONG = "OutputTooLong"
+    ANSWER_TOO_LONG = "AnswerTooLong"
+    STREAM_TOO_LONG = "StreamTooLong"
     CONCURRENCY_LIMITED = "ConcurrencyLimited"
     OVERLOADED = "Overloaded"
     DRAINING = "Draining"
@@ -99,6 +105,12 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
     Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
+    Reason.TOKENS_LIMITED: "The client's token budget has no room for what the request may cost; it refills with time.",
+    Reason.TOKENS_NEVER_FIT: "The request may cost more tokens than one of the client's budgets holds at all.",
+    Reason.INPUT_TOO_LONG: "The request's text cannot be read within `limits.maxInputTokens`.",
+    Reason.OUTPUT_TOO_LONG: "The request asks for more output than `limits.maxOutputTokens`; `excessOutput` is Reject.",
+    Reason.ANSWER_TOO_LONG: "The model sent more tokens than the request was let through for; the answer was cut.",
+    Reason.STREAM_TOO_LONG: "A stream went on for longer than `limits.maxStreamSeconds`; it was cut.",
     Reason.CONCURRENCY_LIMITED: "Too many requests of the client or of the endpoint are under way.",
     Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, or bytes of bodies that wait.",
     Reason.DRAINING: "The pod is about to end and takes no new requests.",

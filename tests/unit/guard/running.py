@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from bartizan.policy import document as documents
 from bartizan.policy import keys
-from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow
+from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
 from bartizan.policy.model import Identity
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +50,12 @@ DOCUMENT = GuardDocument(
     replicas=1,
     keys=(client_key(), client_key("batch")),
     requests=(RequestWindow(1_000_000, 60),),
+    tokens=(TokenWindow("Total", 1_000_000_000, 60),),
+    max_input_tokens=1_000_000,
+    max_output_tokens=1_000_000,
+    excess_output="Clamp",
+    prompt_overhead_tokens=0,
+    max_stream_seconds=600,
     concurrent=64,
     concurrent_per_client=48,
 )
@@ -61,6 +67,12 @@ def document(**changes: Any) -> GuardDocument:
 
 def chat(text: str = "hello there", **more: object) -> dict[str, Any]:
     return {"model": "demo", "messages": [{"role": "user", "content": text}], **more}
+
+
+def forwarded(body: dict[str, Any]) -> str:
+    """The body as the model gets it: in canonical form, and told how much it may say."""
+    told = {**body, "max_tokens": DOCUMENT.max_output_tokens}
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
 
 T = TypeVar("T")

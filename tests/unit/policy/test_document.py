@@ -5,7 +5,7 @@ import json
 
 from bartizan.policy import document as documents
 from bartizan.policy import keys
-from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow
+from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
 
 KEY = keys.signing_key(keys.Hidden(bytes(range(32))))
 ENDPOINT = EndpointRef("ml", "llama", "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee")
@@ -18,6 +18,12 @@ DOCUMENT = GuardDocument(
     replicas=2,
     keys=(ClientKey("kwpro-lwIN-RkTW5", HASH, "chat-ui"),),
     requests=(RequestWindow(60, 60),),
+    tokens=(TokenWindow("Total", 1000, 3600),),
+    max_input_tokens=100,
+    max_output_tokens=50,
+    excess_output="Clamp",
+    prompt_overhead_tokens=0,
+    max_stream_seconds=600,
     concurrent=8,
     concurrent_per_client=4,
 )
@@ -25,12 +31,14 @@ HEADER = b'{"alg":"EdDSA","typ":"bartizan-guard-document+jws"}'
 PAYLOAD = (
     b'{"apiVersion":"guard.bartizan.dev/v1","concurrent":8,"concurrent_per_client":4,'
     b'"endpoint":{"name":"llama","namespace":"ml","namespace_uid":"aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",'
-    b'"uid":"11111111-2222-3333-4444-555555555555"},'
+    b'"uid":"11111111-2222-3333-4444-555555555555"},"excess_output":"Clamp",'
     b'"keys":[{"client":"chat-ui","id":"kwpro-lwIN-RkTW5","sha256":"%b"}],'
-    b'"model":"demo","protocol":"OpenAI","replicas":2,"requests":[{"limit":60,"window_seconds":60}],'
-    b'"version":1764126311000}'
+    b'"max_input_tokens":100,"max_output_tokens":50,"max_stream_seconds":600,'
+    b'"model":"demo","prompt_overhead_tokens":0,"protocol":"OpenAI","replicas":2,'
+    b'"requests":[{"limit":60,"window_seconds":60}],'
+    b'"tokens":[{"limit":1000,"type":"Total","window_seconds":3600}],"version":1764126311000}'
 ) % HASH.encode()
-SIGNATURE = "Zq03p9ZlcxIM7-KJKNZdWe7kmwncOsfiqCznKZx14UZ5_nWSD7bvMNgyq0-PmLoJlUcQZUPFO1S6a8ZYj_joDA"
+SIGNATURE = "RF-rY70d5ZsN0SD99rr-JsF1kfJ3vGC76l0n4PnGpykgxiO2J15FkhpMqBQIzaKD_qqveQl_O32xqPJt3I0wDw"
 
 
 def _text(data: bytes) -> str:
@@ -51,8 +59,8 @@ def test_the_signature_is_plain_ed25519_over_the_two_parts() -> None:
 
 
 def test_the_hashes_are_these() -> None:
-    assert documents.hash_of(TOKEN) == "fd4ca5e435d804eefff983fb4f0941990cbc9298e7cf9bc380c4fe171b2e7eba"
-    content = "28114a16740d717b42323c325e38359b2cb35a72c54af662b0d33b80a14240ee"
+    assert documents.hash_of(TOKEN) == "30de46ebebf0a3b077769dd3be0d7e5a6a336fadf866ca6172c0068e18f9ad43"
+    content = "6092841192fdbdca8f2bda821a92c97e25e2bb66d861a9e0499a51b8f65cf482"
     assert documents.content_hash(DOCUMENT) == content
 
 

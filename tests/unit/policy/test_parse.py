@@ -15,19 +15,23 @@ from tests.cluster.bad_manifests import HERE, cases, load
 from bartizan.policy.model import (
     AccessFrom,
     Client,
+    ExcessOutput,
     Identity,
     Limits,
     ModelDeployment,
     NamespaceScope,
     Problem,
+    RequestCaps,
     RequestLimit,
     Serving,
     Strategy,
+    TokenLimit,
     Transport,
 )
 from bartizan.policy.nodes import ABSENT
 from bartizan.policy.parse import parse
 from bartizan.policy.template import pod
+from bartizan.policy.tokens import Kind
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 IDENTITY = Identity("default", "tiny", "uid", "namespace-uid")
@@ -64,7 +68,13 @@ def test_what_is_absent_has_its_closed_default() -> None:
     assert spec.serving == Serving(Transport.UNIX_SOCKET, "model", socket_path="/run/model/model.sock")
     assert spec.access_from == AccessFrom(NamespaceScope.SAME)
     assert spec.clients == ()
-    assert spec.limits == Limits((RequestLimit(60, 60),), concurrent=8, concurrent_per_client=4)
+    assert spec.limits == Limits(
+        (RequestLimit(60, 60),),
+        (TokenLimit(Kind.TOTAL, 1_000_000, 3600),),
+        RequestCaps(32_000, 4_000, ExcessOutput.CLAMP, 0, 600),
+        concurrent=8,
+        concurrent_per_client=4,
+    )
     assert spec.egress == ()
     assert spec.strategy == Strategy()
 
@@ -86,14 +96,24 @@ def test_reads_what_is_said() -> None:
             "from": {"namespaces": "All", "ipBlocks": ["10.0.0.0/16"]},
             "clients": [{"name": "b", "keyEpoch": 7}, {"name": "a"}],
         },
-        "limits": {"requests": [{"limit": 5, "window": "2h"}, {"limit": 9, "window": "1d"}], "concurrent": 2},
+        "limits": {
+            "requests": [{"limit": 5, "window": "2h"}, {"limit": 9, "window": "1d"}],
+            "tokens": [{"type": "Output", "limit": 7, "window": "1m"}],
+            "maxInputTokens": 1,
+            "maxOutputTokens": 2,
+            "excessOutput": "Reject",
+            "promptOverheadTokens": 3,
+            "maxStreamSeconds": 4,
+            "concurrent": 2,
+        },
         "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
     }
     spec = accepted(manifest).spec
     assert spec.replicas == 0
     assert spec.access_from == AccessFrom(NamespaceScope.ALL, ip_blocks=("10.0.0.0/16",))
     assert spec.clients == (Client("a", 1), Client("b", 7))
-    assert spec.limits == Limits((RequestLimit(5, 7200), RequestLimit(9, 86_400)), 2, 2)
+    requests, tokens = (RequestLimit(5, 7200), RequestLimit(9, 86_400)), (TokenLimit(Kind.OUTPUT, 7, 60),)
+    assert spec.limits == Limits(requests, tokens, RequestCaps(1, 2, ExcessOutput.REJECT, 3, 4), 2, 2)
     assert spec.strategy == Strategy("RollingUpdate", "25%", 0)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import keys, names
-from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow
+from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity, ModelDeployment
 
@@ -16,6 +16,7 @@ FILE_NAME = "document.jws"
 def build(deployment: ModelDeployment, root: Hidden, epochs: Mapping[str, int], *, replicas: int) -> GuardDocument:
     """The document, still to be dated; `epochs` names who may come in, `replicas` shares the totals out."""
     identity, spec = deployment.identity, deployment.spec
+    limits, caps = spec.limits, spec.limits.caps
     return GuardDocument(
         endpoint=EndpointRef(identity.namespace, identity.name, identity.uid, identity.namespace_uid),
         version=1,
@@ -23,9 +24,15 @@ def build(deployment: ModelDeployment, root: Hidden, epochs: Mapping[str, int], 
         protocol=spec.serving.protocol,
         replicas=replicas,
         keys=tuple(_client_key(root, identity, name, epoch) for name, epoch in sorted(epochs.items())),
-        requests=tuple(RequestWindow(limit.limit, limit.window_seconds) for limit in spec.limits.requests),
-        concurrent=spec.limits.concurrent,
-        concurrent_per_client=spec.limits.concurrent_per_client,
+        requests=tuple(RequestWindow(limit.limit, limit.window_seconds) for limit in limits.requests),
+        tokens=tuple(TokenWindow(limit.kind, limit.limit, limit.window_seconds) for limit in limits.tokens),
+        max_input_tokens=caps.max_input_tokens,
+        max_output_tokens=caps.max_output_tokens,
+        excess_output=caps.excess_output,
+        prompt_overhead_tokens=caps.prompt_overhead_tokens,
+        max_stream_seconds=caps.max_stream_seconds,
+        concurrent=limits.concurrent,
+        concurrent_per_client=limits.concurrent_per_client,
     )
 
 

@@ -5,16 +5,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import durations
-from bartizan.policy.model import Limits, RequestLimit
+from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
-from bartizan.policy.shapes import Many, Record, Whole
+from bartizan.policy.shapes import Choice, Many, Record, Whole
+from bartizan.policy.tokens import Kind
 
 DEFAULT_REQUESTS = ({"limit": 60, "window": 60},)
+DEFAULT_TOKENS = ({"type": "Total", "limit": 1_000_000, "window": 3600},)
+DEFAULT_MAX_INPUT_TOKENS = 32_000
+DEFAULT_MAX_OUTPUT_TOKENS = 4_000
+DEFAULT_PROMPT_OVERHEAD_TOKENS = 0
+DEFAULT_MAX_STREAM_SECONDS = 600
 DEFAULT_CONCURRENT = 8
 DEFAULT_CONCURRENT_PER_CLIENT = 4
 MOST_REQUESTS = 1_000_000
 MOST_CONCURRENT = 10_000
 MOST_WINDOWS = 4
+MOST_TOKENS = 1_000_000_000
+MOST_TOKEN_WINDOWS = 6
+MOST_TOKENS_A_REQUEST = 10_000_000
+LONGEST_STREAM_SECONDS = 7200
+"""As long as a pod's grace period may be: a stream must be able to end before its pod does."""
 
 _REQUEST_LIMIT = Record({"limit": Whole(1, MOST_REQUESTS), "window": durations.judge}, required=("limit", "window"))
 
@@ -28,9 +39,30 @@ def _requests(node: Node) -> list[dict[str, Any]]:
     return limits
 
 
+_TOKEN_LIMIT = Record(
+    {"type": Choice(tuple(Kind)), "limit": Whole(1, MOST_TOKENS), "window": durations.judge},
+    required=("type", "limit", "window"),
+)
+
+
+def _tokens(node: Node) -> list[dict[str, Any]]:
+    few = "without a token limit there would be none; remove the field for the default of 1000000 an hour"
+    limits: list[dict[str, Any]] = Many(_TOKEN_LIMIT, MOST_TOKEN_WINDOWS, 1, few)(node)
+    counts = Counter((limit["type"], limit["window"]) for limit in limits if {"type", "window"} <= limit.keys())
+    if any(count > 1 for count in counts.values()):
+        node.refuse("names one window twice for one type; keep one limit for each type and window")
+    return limits
+
+
 _SHAPE = Record(
     {
         "requests": _requests,
+        "tokens": _tokens,
+        "maxInputTokens": Whole(1, MOST_TOKENS_A_REQUEST),
+        "maxOutputTokens": Whole(1, MOST_TOKENS_A_REQUEST),
+        "excessOutput": Choice(tuple(ExcessOutput)),
+        "promptOverheadTokens": Whole(0, MOST_TOKENS_A_REQUEST),
+        "maxStreamSeconds": Whole(1, LONGEST_STREAM_SECONDS),
         "concurrent": Whole(1, MOST_CONCURRENT),
         "concurrentPerClient": Whole(1, MOST_CONCURRENT),
     }
@@ -50,9 +82,17 @@ def judge(node: Node) -> dict[str, Any]:
 
 def build(section: Mapping[str, Any]) -> Limits:
     concurrent = section.get("concurrent", DEFAULT_CONCURRENT)
-    requests = section.get("requests", DEFAULT_REQUESTS)
+    requests, tokens = section.get("requests", DEFAULT_REQUESTS), section.get("tokens", DEFAULT_TOKENS)
     return Limits(
         requests=tuple(RequestLimit(request["limit"], request["window"]) for request in requests),
+        tokens=tuple(TokenLimit(Kind(item["type"]), item["limit"], item["window"]) for item in tokens),
+        caps=RequestCaps(
+            max_input_tokens=section.get("maxInputTokens", DEFAULT_MAX_INPUT_TOKENS),
+            max_output_tokens=section.get("maxOutputTokens", DEFAULT_MAX_OUTPUT_TOKENS),
+            excess_output=ExcessOutput(section.get("excessOutput", ExcessOutput.CLAMP)),
+            prompt_overhead_tokens=section.get("promptOverheadTokens", DEFAULT_PROMPT_OVERHEAD_TOKENS),
+            max_stream_seconds=section.get("maxStreamSeconds", DEFAULT_MAX_STREAM_SECONDS),
+        ),
         concurrent=concurrent,
         concurrent_per_client=section.get("concurrentPerClient", min(DEFAULT_CONCURRENT_PER_CLIENT, concurrent)),
     )
