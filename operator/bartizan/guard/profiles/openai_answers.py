@@ -1,0 +1,218 @@
+"""What OpenAI's answers and stream chunks hold: texts, by choice and place, and what the server says it used."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from bartizan.guard import event_stream
+from bartizan.guard.event_stream import Event
+from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.tally import AnswerError, Tally
+from bartizan.policy.tokens import Amount
+
+DONE = b"[DONE]"
+MAX_PLACES = 4096
+"""Texts that grow at one time: a few for each choice and each call of a tool."""
+MAX_DEPTH = 32
+"""Objects and lists within one another in a choice; real ones have five."""
+
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
+_WITHOUT_TEXT = frozenset({"index", "finish_reason", "stop_reason"})
+"""Of a choice's fields, those that say why it has ended; the seam sees every string in all others."""
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+Spot = tuple[tuple[Step, ...], Any, Any]
+"""Where a string grows, and the object or list and the key in it that hold it now."""
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Reads one stream's chunks in their order; `shows_usage` where the caller asked for it."""
+
+    inspector: Inspector
+    tally: Tally
+    shows_usage: bool
+    is_done: bool = False
+    _open: dict[int, dict[Place, None]] = field(default_factory=dict)
+    _followed: int = 0
+    _frame: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, data: bytes) -> list[bytes]:
+        """The data of the events that go to the caller in place of this one; raises AnswerError, and Refusal."""
+        if data == DONE:
+            self.is_done = True
+            return [*(rest for index in list(self._open) for rest in self._rests(index)), DONE]
+        chunk = self._frame = _load(data)
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or chunk.get("error") is not None:
+            raise AnswerError("a chunk that holds no choices, or an error")
+        has_changed = self._read_usage(chunk, has_choices=bool(choices))
+        before: list[bytes] = []
+        for choice in choices:
+            has_changed |= self._read_choice(choice)
+            if choice.get("finish_reason") is not None:
+                before += self._rests(choice["index"])
+        if not choices and "usage" in chunk and not self.shows_usage:
+            return before
+        return [*before, _encode(chunk) if has_changed else data]
+
+    def _read_usage(self, chunk: dict[str, Any], *, has_choices: bool) -> bool:
+        """Whether something of the chunk must be left out."""
+        used = chunk.get("usage")
+        if used is None:
+            return False
+        self.tally.said = usage(used)
+        if self.shows_usage or not has_choices:
+            return False
+        del chunk["usage"]
+        return True
+
+    def _read_choice(self, choice: Any) -> bool:  # noqa: ANN401 - whatever JSON the server sent
+        """Whether the seam has changed something of it."""
+        if not isinstance(choice, dict) or type(choice.get("index")) is not int:
+            raise AnswerError("a choice without an index")
+        index, has_changed, has_text = choice["index"], False, False
+        places = self._open.setdefault(index, {})
+        spots = _spots(choice)
+        for path, holder, key in spots:
+            text, place = holder[key], Place(index, path)
+            if place not in places:
+                self._follow(places, place)
+            released = self.inspector.answer(place, text)
+            has_text |= bool(text) and key != "role"
+            if released != text:
+                holder[key], has_changed = released, True
+        self.tally.floor += has_text
+        if choice.get("finish_reason") is not None:
+            has_changed |= self._end_within(index, spots)
+        return has_changed
+
+    def _end_within(self, index: int, spots: list[Spot]) -> bool:
+        """Of a choice that ends with this chunk: what was held back of a text follows what the chunk says of it."""
+        has_changed = False
+        for place, (holder, key) in {Place(index, path): (holder, key) for path, holder, key in spots}.items():
+            if rest := self.inspector.rest(place):
+                holder[key], has_changed = holder[key] + rest, True
+            del self._open[index][place]
+            self._followed -= 1
+        return has_changed
+
+    def _follow(self, places: dict[Place, None], place: Place) -> None:
+        places[place] = None
+        self._followed += 1
+        if self._followed > MAX_PLACES or len(self._open) > MAX_PLACES:
+            raise AnswerError("more texts in one answer than can be followed")
+
+    def _rests(self, index: int) -> list[bytes]:
+        """What was held back of a choice that has ended, of texts that its last chunk says nothing of."""
+        found = []
+        places = self._open.pop(index, {})
+        self._followed -= len(places)
+        for place in places:
+            if text := self.inspector.rest(place):
+                choice = {"index": index, **_grown(place.path, text), "finish_reason": None}
+                frame = {name: value for name, value in self._frame.items() if name != "usage"}
+                found.append(_encode({**frame, "choices": [choice]}))
+        return found
+
+
+def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
+    """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
+    answer = _load(body)
+    choices = answer.get("choices")
+    if not isinstance(choices, list):
+        raise AnswerError("an answer without choices")
+    if answer.get("usage") is not None:
+        tally.said = usage(answer["usage"])
+    has_changed = False
+    for choice in choices:
+        if not isinstance(choice, dict):
+            raise AnswerError("a choice that is none")
+        index = choice["index"] if type(choice.get("index")) is int else 0
+        for path, holder, key in _spots(choice):
+            place = Place(index, path)
+            released = inspector.answer(place, holder[key]) + inspector.rest(place)
+            if released != holder[key]:
+                holder[key], has_changed = released, True
+        tally.floor += 1
+    return _encode(answer) if has_changed else body
+
+
+def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
+    """Raises AnswerError."""
+    if not isinstance(said, dict):
+        raise AnswerError("usage that is no object")
+    figures = [said.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    whole = [0 if figure is None else figure for figure in figures]
+    if not all(type(figure) is int and figure >= 0 for figure in whole):
+        raise AnswerError("usage without whole numbers")
+    return Amount(*whole)
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise AnswerError("not JSON") from error
+    if not isinstance(value, dict):
+        raise AnswerError("no object")
+    return value
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    """In ASCII: a lone surrogate, which a model may well say, has no other form."""
+    try:
+        return _ENCODER.encode(value).encode("ascii")
+    except ValueError as error:
+        raise AnswerError("a number that JSON does not know") from error
+
+
+def tail_usage(tail: bytes) -> Amount | None:
+    """What the last bytes of an answer without text say of usage, which stands at its end; None where nothing does."""
+    found = _USAGE.search(tail)
+    return usage(_load(found[1])) if found else None
+
+
+def error_event(body: bytes) -> bytes:
+    """The event in a stream that tells of an error, in the words of a refusal's body."""
+    return event_stream.write(Event(body))
+
+
+def _spots(choice: dict[str, Any]) -> list[Spot]:
+    """Every string of a choice. A list and no generator: this runs for each chunk of each stream."""
+    found: list[Spot] = []
+    for name, value in choice.items():
+        if name not in _WITHOUT_TEXT and value is not None:
+            _gather(choice, name, (name,), found)
+    return found
+
+
+def _gather(holder: Any, key: Any, path: tuple[Step, ...], found: list[Spot]) -> None:  # noqa: ANN401 - any JSON
+    value = holder[key]
+    if isinstance(value, str):
+        found.append((path, holder, key))
+    elif isinstance(value, dict | list) and len(path) >= MAX_DEPTH:
+        raise AnswerError("a choice that is nested too deep")
+    elif isinstance(value, dict):
+        for name in value:
+            _gather(value, name, (*path, name), found)
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            _gather(value, position, (*path, item["index"] if _has_index(item) else position), found)
+
+
+def _has_index(value: object) -> bool:
+    return isinstance(value, dict) and type(value.get("index")) is int
+
+
+def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
+    """The smallest delta that has `text` at `path`."""
+    value: Any = text
+    for step in reversed(path):
+        if isinstance(step, str):
+            value = {step: value}
+        else:
+            value = [{"index": step, **value}] if isinstance(value, dict) else [value]
+    grown: dict[str, Any] = value
+    return grown

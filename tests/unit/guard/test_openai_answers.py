@@ -1,0 +1,185 @@
+"""Texts of OpenAI's answers: the seam sees each where it grows, and may hold it back without a character lost."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.guard.inspectors import HoldBack
+
+from bartizan.guard.inspection import LetPass, Place
+from bartizan.guard.profiles import openai_answers
+from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
+from bartizan.guard.tally import AnswerError, Tally
+from bartizan.policy.tokens import Amount
+
+
+def chunk(*choices: dict[str, Any], **fields: Any) -> bytes:
+    return json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": list(choices), **fields}).encode()
+
+
+def said(text: str, index: int = 0, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"index": index, "delta": {"content": text, **more}, "finish_reason": reason}
+
+
+def run(inspector: Any, *data: bytes, shows_usage: bool = False) -> tuple[list[bytes], Tally]:
+    reader = ChunkReader(inspector, Tally(), shows_usage)
+    return [out for item in data for out in reader.read(item)], reader.tally
+
+
+def texts(events: list[bytes]) -> dict[Place, str]:
+    """As a client puts the deltas together."""
+    found = HoldBack(0)
+    for event in events:
+        if event != DONE:
+            ChunkReader(found, Tally(), shows_usage=True).read(event)
+    return {place: text for place, text in found.seen.items() if text}
+
+
+def test_what_the_seam_lets_pass_goes_on_byte_for_byte() -> None:
+    data = [b'{ "choices" : [{"index":0,"delta":{"content":"\\u00e9"},"x":1.50}] }', DONE]
+    assert run(LetPass(), *data)[0] == data
+
+
+def test_usage_is_taken_and_hidden_from_a_caller_who_did_not_ask() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    data = (chunk(said("a")), chunk(said("", reason="stop")), chunk(usage=usage), DONE)
+    events, tally = run(LetPass(), *data)
+    assert events == [data[0], data[1], DONE]
+    assert tally.said == Amount(7, 3)
+    assert run(LetPass(), *data, shows_usage=True)[0] == list(data)
+
+
+def test_usage_beside_the_last_text_is_hidden_and_the_text_is_not() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    events, tally = run(LetPass(), chunk(said("end", reason="stop"), usage=usage))
+    assert tally.said == Amount(7, 3)
+    assert "usage" not in json.loads(events[0])
+    assert texts(events) == {Place(0, ("delta", "content")): "end"}
+
+
+def test_each_event_with_text_counts_one_token_of_each_choice_at_least() -> None:
+    role = {"index": 0, "delta": {"role": "assistant", "content": ""}}
+    tool = {"index": 1, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}}
+    *_, tally = run(LetPass(), chunk(role), chunk(said("a"), tool), chunk(said("b")))
+    assert tally.floor == 3
+    assert tally.spent(held=Amount(50, 100)) == Amount(50, 3)
+
+
+def test_the_larger_count_is_charged() -> None:
+    assert Tally(Amount(5, 2), floor=9).spent(held=Amount(50, 100)) == Amount(5, 9)
+    assert Tally(Amount(5, 20), floor=9).spent(held=Amount(50, 100)) == Amount(5, 20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"choices": {}}',
+        b'{"choices": [1]}',
+        b'{"choices": [{"delta": {}}]}',
+        b'{"error": {"message": "out of memory"}}',
+        b'{"choices": [], "error": {"message": "out of memory"}}',
+        b'{"choices": [{"index": 0, "delta": ' + b'{"a":' * 40 + b"1" + b"}" * 42,
+        b'{"choices": [], "usage": 5}',
+        b'{"choices": [], "usage": {"prompt_tokens": -1}}',
+        b'{"choices": [], "usage": {"prompt_tokens": true}}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_chunk_ends_the_stream(data: bytes) -> None:
+    with pytest.raises(AnswerError):
+        run(LetPass(), data)
+
+
+def test_every_string_of_a_choice_is_seen_but_why_it_ended() -> None:
+    holding = HoldBack(0)
+    choice = {"index": 0, "delta": {"a": [{"b": "1"}]}, "text": "2", "x": {"y": "3"}, "finish_reason": "stop"}
+    run(holding, chunk({**choice, "stop_reason": "</s>"}))
+    assert set(holding.seen.values()) == {"1", "2", "3"}
+
+
+def test_a_changed_chunk_keeps_what_only_ascii_can_say() -> None:
+    events, _ = run(HoldBack(1), b'{"choices":[{"index":0,"delta":{"content":"a\\ud800b"}}]}', DONE)
+    assert [json.loads(event)["choices"][0]["delta"]["content"] for event in events[:-1]] == ["a\ud800", "b"]
+
+
+def test_usage_may_have_more_fields_and_stand_beside_timings() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+    events, tally = run(LetPass(), chunk(usage=usage, timings={"predicted_n": 3}))
+    assert (events, tally.said) == ([], Amount(7, 3))
+    events, tally = run(LetPass(), chunk(said("a"), usage=None))
+    assert (len(events), tally.said) == (1, None)
+
+
+def test_more_texts_than_can_be_followed_end_the_stream() -> None:
+    delta = {"tool_calls": [{"index": number, "id": "x"} for number in range(openai_answers.MAX_PLACES + 1)]}
+    with pytest.raises(AnswerError):
+        run(LetPass(), chunk({"index": 0, "delta": delta}))
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+PATHS = st.sampled_from(["content", "reasoning_content", "refusal", "tool"])
+
+
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 2), PATHS, WORDS), max_size=25),
+    most=st.integers(0, 30),
+    finishes=st.sets(st.integers(0, 2)),
+    end=WORDS,
+)
+def test_no_character_is_lost_wherever_the_seam_holds_back(
+    pieces: list[tuple[int, str, str]], most: int, finishes: set[int], end: str
+) -> None:
+    data = [chunk({"index": index, "delta": delta(path, text)}) for index, path, text in pieces]
+    data += [chunk({"index": index, "delta": {"content": end}, "finish_reason": "stop"}) for index in finishes]
+    holding = HoldBack(most)
+    events, _ = run(holding, *data, DONE)
+    assert events[-1] == DONE
+    assert texts(events) == texts(data)
+    assert {place: text for place, text in holding.seen.items() if text} == texts(data)
+
+
+@given(text=WORDS, most=st.integers(0, 20))
+def test_what_is_held_back_comes_before_the_end_of_its_choice(text: str, most: int) -> None:
+    events, _ = run(HoldBack(most), chunk(said(text)), chunk(said("", reason="stop")), DONE)
+    ends = [
+        position for position, event in enumerate(events[:-1]) if json.loads(event)["choices"][0].get("finish_reason")
+    ]
+    assert ends == [len(events) - 2]
+
+
+def delta(path: str, text: str) -> dict[str, Any]:
+    if path == "tool":
+        return {"tool_calls": [{"index": 3, "function": {"arguments": text}}]}
+    return {path: text}
+
+
+def test_a_whole_answer_is_seen_in_every_text() -> None:
+    message = {
+        "role": "assistant",
+        "content": "a",
+        "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": "g"}}],
+    }
+    body = json.dumps(
+        {
+            "choices": [{"index": 0, "message": message}, {"index": 1, "text": "b"}],
+            "usage": {"prompt_tokens": 4, "completion_tokens": 1},
+        }
+    ).encode()
+    holding, tally = HoldBack(1), Tally()
+    assert openai_answers.read_whole(body, holding, tally) == body
+    assert set(holding.seen.values()) == {"assistant", "a", "t", "f", "g", "b"}
+    assert tally.spent(held=Amount()) == Amount(4, 2)
+
+
+def test_what_the_seam_changes_in_a_whole_answer_is_changed() -> None:
+    class Mask(LetPass):
+        def answer(self, place: Place, text: str) -> str:
+            return super().answer(place, text).replace("secret", "******")
+
+    body = b'{"choices": [{"index": 0, "text": "a secret"}]}'
+    assert json.loads(openai_answers.read_whole(body, Mask(), Tally()))["choices"][0]["text"] == "a ******"
