@@ -31,7 +31,8 @@ UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`.
 
 ## Refusals
 
-The body is OpenAI's error object, so that its SDKs raise the error that fits; every 429 and 503 has `Retry-After`.
+The body is OpenAI's error object, so that its SDKs raise the error that fits; every 429 and 503 has `Retry-After`, and
+every 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 
 | Reason | Status | `code` | Why |
@@ -56,8 +57,8 @@ hashes and names only. Everything else that the guard says goes to standard erro
 | `audit` | When | Fields |
 |---|---|---|
 | `start` | first line of a process | |
-| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `key` (its id), `method`, `path`, `route`, `model`, `stream`, `bodyBytes`, `bodySha256` (of the canonical body), `documentVersion` |
-| `outcome` | at the end of what was let through | `request`, `client`, `reason`, `status`, `answerBytes`, `seconds`, `firstByteSeconds` |
+| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `key` (its id), `method`, `path`, `route`, `model`, `stream`, `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion` |
+| `outcome` | at the end of what was let through | `request`, `client`, `reason`, `status`, `answerBytes`, `inputTokens`, `outputTokens` (what was charged), `seconds`, `firstByteSeconds` |
 
 Every line also has `at`, `endpoint`, `chain` (random, one for each process), `number` (from 0), `lost` (lines that could not be
 written since the last one) and `previous`, the SHA-256 of the line before without its newline. So a line that was taken out,

@@ -2,14 +2,14 @@
 
 `/count N` answers with the numbers 1 to N, `/slow N` waits N milliseconds before each token, `/drop N` cuts the
 connection after N tokens, `/status N` answers with that HTTP status, `/hold` waits until somebody posts to
-`/control/release`.
+`/control/release`, `/overrun` says everything, however few tokens it was told to give.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
-COMMAND = re.compile(r"/(count|slow|drop|status|hold)\b(?:\s+(\d+))?\s*")
+COMMAND = re.compile(r"/(count|slow|drop|status|hold|overrun)\b(?:\s+(\d+))?\s*")
 TOKEN = re.compile(r"\s*\S+")
 
 
@@ -42,6 +42,8 @@ def read(body: dict[str, Any]) -> Script:
     commands = {name: int(number or 0) for name, number in COMMAND.findall(prompt)}
     tokens = tuple(TOKEN.findall(answer_to(prompt, commands)))
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(tokens)
+    if "overrun" in commands:
+        limit = len(tokens)
     return Script(
         tokens=tokens[:limit],
         prompt_tokens=sum(len(text.split()) for text in said),

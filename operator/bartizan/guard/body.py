@@ -1,28 +1,43 @@
 """Judges a body: strict JSON, the profile's schema, the declared model; and gives the form that goes to the model."""
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from bartizan.guard import strict_json
+from bartizan.guard import costs, inspection, strict_json
+from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.inspection import Leaf
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
+from bartizan.policy.tokens import Amount
 
 MAX_SHOWN_PARAM = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`canonical` is what was judged and what is sent, byte for byte."""
+    """`canonical` is what was judged and what is sent, byte for byte; `most` is what it may cost.
+
+    `shows_usage`: the caller asked for a stream's usage, and not the guard alone.
+    """
 
     canonical: bytes
+    value: Mapping[str, Any]
+    most: Amount
     wants_stream: bool
+    shows_usage: bool
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every string of what is sent."""
+        return inspection.leaves(self.value)
 
 
-def judge(raw: bytes, route: Route, model: str) -> Body:
+def judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     """The body in canonical form; raises Refusal."""
     try:
-        return _judge(raw, route, model)
+        return _judge(raw, route, enforcement)
     except strict_json.JsonError as error:
         raise Refusal(Reason.JSON_INVALID, f"The body is not acceptable JSON: {error}.") from error
     except Refusal as refusal:
@@ -30,15 +45,21 @@ def judge(raw: bytes, route: Route, model: str) -> Body:
         raise
 
 
-def _judge(raw: bytes, route: Route, model: str) -> Body:
+def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     value = strict_json.parse(raw)
     assert route.schema is not None  # noqa: S101 -- only routes with a schema have a body
+    assert route.account is not None  # noqa: S101 -- and they say what it may cost
     route.schema.judge(value, "")
-    if value["model"] != model:
+    if value["model"] != enforcement.document.model:
         raise Refusal(
             Reason.MODEL_NOT_SERVED, "This endpoint serves another model; GET /v1/models says which.", "model"
         )
-    return Body(strict_json.serialise(value), wants_stream=value.get("stream") is True)
+    wants_stream = value.get("stream") is True
+    shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
+    costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
+    canonical = strict_json.serialise(value)
+    most = costs.ceiling(value, len(canonical), route.account, enforcement.caps)
+    return Body(canonical, value, most, wants_stream=wants_stream, shows_usage=shows_usage)
 
 
 _PLAIN = re.compile(r"[^ -~]")

@@ -25,6 +25,8 @@ MAX_DROPPED_BYTES = 256 * 1024
 LINGER_BYTES = 16 * 1024 * 1024
 """What a refused caller may still send beyond the largest body: many clients send all of it before they read a 413, and
 would find a reset in its place. These bytes cost a read each, and are neither parsed nor kept."""
+MAX_LEFT_BYTES = 128 * 1024
+"""What may wait for a caller that does not read once its request has ended; of more, the request has not ended yet."""
 LINGER_SECONDS = 2.0
 """How long a refused caller that is still sending may take to read its answer."""
 RESET = struct.pack("ii", 1, 0)
@@ -89,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_lost = False
         self._dropped_bytes = 0
         self._source: Source | None = None
+        self._drain: asyncio.Future[None] | None = None
         self.lost_because = Reason.CLIENT_GONE
         self.deadline = NEVER
 
@@ -145,6 +148,8 @@ class ClientConnection(asyncio.Protocol):
         self._enter(self._state)
         if self._source is not None:
             self._source.resume()
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)
 
     # From one state to the next
 
@@ -250,6 +255,11 @@ class ClientConnection(asyncio.Protocol):
         self._source = source
         if self._is_paused:
             source.pause()
+
+    async def drained(self) -> None:
+        if self._is_paused and self._transport.get_write_buffer_size() > MAX_LEFT_BYTES:
+            self._drain = self._loop.create_future()
+            await self._drain
 
     def will_close(self) -> bool:
         incoming = self._incoming

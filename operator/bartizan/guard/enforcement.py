@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bartizan.guard.costs import Caps
 from bartizan.guard.profiles import openai
 from bartizan.guard.profiles.contract import Profile
 from bartizan.policy import document as documents
-from bartizan.policy import limits
+from bartizan.policy import limits, tokens
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
+from bartizan.policy.model import ExcessOutput
 from bartizan.policy.reasons import Reason
 
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (openai.PROFILE,)}
@@ -24,6 +26,8 @@ class Enforcement:
     profile: Profile
     keys: Mapping[bytes, ClientKey]
     paces: tuple[limits.Pace, ...]
+    budgets: tuple[tokens.Budget, ...]
+    caps: Caps
     slots: int
     slots_per_client: int
 
@@ -45,6 +49,16 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         paces=tuple(
             limits.share(window.limit, window.window_seconds, replicas=document.replicas)
             for window in document.requests
+        ),
+        budgets=tuple(
+            tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=document.replicas)
+            for window in document.tokens
+        ),
+        caps=Caps(
+            max_input_tokens=document.max_input_tokens,
+            max_output_tokens=document.max_output_tokens,
+            clamps_output=ExcessOutput(document.excess_output) is ExcessOutput.CLAMP,
+            prompt_overhead_tokens=document.prompt_overhead_tokens,
         ),
         slots=limits.part(document.concurrent, replicas=document.replicas),
         slots_per_client=limits.part(document.concurrent_per_client, replicas=document.replicas),

@@ -16,12 +16,14 @@ from bartizan.guard import listener as listeners
 from bartizan.guard import log, settings, status
 from bartizan.guard.audit import Audit, SinkError
 from bartizan.guard.audit_sink import DescriptorSink
+from bartizan.guard.budgets import Budgets
 from bartizan.guard.connection import Surroundings
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.document_memory import DocumentMemory
 from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.get_server import GetServer, Pages
+from bartizan.guard.inspection import LetPass
 from bartizan.guard.listener import Listener
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
@@ -80,6 +82,8 @@ def build(chosen: Settings) -> Parts:
         metrics=metrics,
         rates=Rates(),
         slots=Slots(),
+        budgets=Budgets(time.monotonic_ns),
+        inspector=LetPass,
         underway=underway,
         max_body_bytes=chosen.bounds.body_bytes,
         clock=time.monotonic,

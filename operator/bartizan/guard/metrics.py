@@ -38,6 +38,17 @@ class Metrics:
         self.answer_bytes = Counter(
             "bartizan_guard_answer_bytes", "Bytes of the model's answers that were passed on.", registry=self.registry
         )
+        self.tokens = Counter(
+            "bartizan_guard_tokens",
+            "Tokens that clients were charged, by route and type: as the model's server counted, at least our floor.",
+            ("route", "type"),
+            registry=self.registry,
+        )
+        self.tokens_beyond = Counter(
+            "bartizan_guard_tokens_beyond_held",
+            "Tokens that answers have cost beyond what was held for them: a server that ignores max_tokens.",
+            registry=self.registry,
+        )
         self.audit_lost = Counter(
             "bartizan_guard_audit_lines_lost", "Audit lines that could not be written.", registry=self.registry
         )

@@ -6,22 +6,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bartizan.guard import body, front, identity, log, refusal
+from bartizan.guard import allowance, body, front, identity, log, refusal
+from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
+from bartizan.guard.budgets import Budgets
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
+from bartizan.guard.inspection import Inspector
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.relay import Relay
-from bartizan.guard.reply import Reply
+from bartizan.guard.reply import Headers, Reply
 from bartizan.guard.request import Request
 from bartizan.guard.slots import Slots
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
+
+_OF_LIMITS = frozenset({Reason.RATE_LIMITED, Reason.TOKENS_LIMITED, Reason.CONCURRENCY_LIMITED})
+"""Refusals that say what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class Gate:
     metrics: Metrics
     rates: Rates
     slots: Slots
+    budgets: Budgets
+    inspector: Callable[[], Inspector]
+    """Makes the seam's inspector for one request."""
     underway: Underway
     max_body_bytes: int
     clock: Callable[[], float]
@@ -78,15 +87,22 @@ class Pipeline:
             enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
         self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
-        if route.has_body:
-            self._judge_body(visit, raw, route, enforcement)
+        judged = body.judge(raw, route, enforcement) if route.has_body else None
+        visit.keep_body(judged)
         del raw
         # Standing (tier, suspension, capabilities) is judged here once there are tiers.
-        with self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots):
-            # Inspection of every string leaf of the request stands here, of the answer's spans in the Relay.
+        with (
+            self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots),
+            self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
+        ):
+            inspector = self._gate.inspector()
+            if judged is not None:
+                inspector.request(judged.leaves())
+            del judged  # a long answer must not hold on to what was asked
             self._decide(visit)
+            reply.limits = self._left(visit)
             with self._gate.underway.hold(visit.key_id or "", _cutter(visit, reply)):
-                await self._forward(visit, route, request, reply)
+                await self._forward(visit, route, inspector, request, reply)
 
     def _judge_front(self, visit: Visit, request: Request) -> Route:
         current = self._gate.documents.current
@@ -107,10 +123,6 @@ class Pipeline:
         visit.client, visit.key_id = key.client, key.id
         return current
 
-    def _judge_body(self, visit: Visit, raw: bytes, route: Route, enforcement: Enforcement) -> None:
-        judged = body.judge(raw, route, enforcement.document.model)
-        visit.keep_body(judged.canonical, wants_stream=judged.wants_stream)
-
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True
         try:
@@ -119,26 +131,50 @@ class Pipeline:
             visit.is_let_through = False
             raise refusal.unavailable(Reason.AUDIT_UNAVAILABLE) from error
 
-    async def _forward(self, visit: Visit, route: Route, request: Request, reply: Reply) -> None:
-        if visit.enforcement and not route.has_body:
-            listed = visit.enforcement.profile.model_list(visit.enforcement.document.model)
+    async def _forward(self, visit: Visit, route: Route, inspector: Inspector, request: Request, reply: Reply) -> None:
+        enforcement = visit.enforcement
+        if enforcement is None or not route.has_body:
+            listed = visit.profile.model_list(enforcement.document.model if enforcement else "")
             reply.whole(200, [(b"Content-Type", b"application/json")], listed)
             return
 
         def first_byte() -> None:
             visit.first_byte = self._gate.clock()
 
-        relay = Relay(reply, wants_stream=visit.wants_stream, sent=request.release, first_byte=first_byte)
-        await self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
+        asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
+        reader = Reader(asked, visit.profile.reading, inspector, visit.tally)
+        relay = Relay(reply, reader, sent=request.release, first_byte=first_byte)
+        seconds = enforcement.document.max_stream_seconds if visit.wants_stream else None
+        try:
+            async with asyncio.timeout(seconds) as wall_clock:
+                await self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
+            await relay.finish()
+        except TimeoutError as error:
+            if not wall_clock.expired():
+                raise
+            raise Refusal(Reason.STREAM_TOO_LONG, "The stream has taken as long as one may; it was cut.") from error
+        finally:
+            visit.is_charged = relay.has_begun and not relay.is_error
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:
         """Say no in the profile's words, or, where the answer has begun, end it visibly unfinished."""
+        profile = visit.profile
         if reply.has_started:
+            if reply.is_stream:
+                reply.piece(profile.reading.error_event(profile.refusal_body(refused)))
             reply.cut()
             return
-        profile = visit.enforcement.profile if visit.enforcement else DEFAULT_PROFILE
+        reply.limits = self._left(visit) if refused.reason in _OF_LIMITS else []
         headers = [(b"Content-Type", b"application/json"), *refusal.headers(refused)]
         reply.whole(refusal.STATUS[refused.reason], headers, profile.refusal_body(refused))
+
+    def _left(self, visit: Visit) -> Headers:
+        """What the client may still ask, in headers."""
+        enforcement = visit.enforcement
+        if enforcement is None or not visit.client:
+            return []
+        requests = self._gate.rates.left(visit.client, enforcement.paces, time.monotonic_ns())
+        return allowance.headers(requests, self._gate.budgets.left(visit.client, enforcement.budgets))
 
     def _close(self, visit: Visit, reply: Reply, reason: Reason) -> None:
         """Audit and count the end; nothing here may change what the caller got."""
@@ -154,16 +190,24 @@ class Pipeline:
         if visit.is_let_through:
             metrics.request_seconds.labels(visit.route).observe(self._gate.clock() - visit.began)
             metrics.answer_bytes.inc(reply.body_bytes)
+        if visit.is_charged:
+            spent = visit.spent()
+            metrics.tokens.labels(visit.route, "input").inc(spent.input)
+            metrics.tokens.labels(visit.route, "output").inc(spent.output)
+            metrics.tokens_beyond.inc(max(0, spent.input - visit.most.input) + max(0, spent.output - visit.most.output))
         if visit.first_byte is not None:
             metrics.first_byte_seconds.labels(visit.route).observe(visit.first_byte - visit.began)
 
     def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
+        spent = visit.spent()
         return {
             "request": visit.request_id,
             "client": visit.client or None,
             "reason": reason,
             "status": reply.status or None,
             "answerBytes": reply.body_bytes,
+            "inputTokens": spent.input,
+            "outputTokens": spent.output,
             "seconds": _rounded(self._gate.clock() - visit.began),
             "firstByteSeconds": None if visit.first_byte is None else _rounded(visit.first_byte - visit.began),
         }

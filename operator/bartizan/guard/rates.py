@@ -25,3 +25,8 @@ class Rates:
     def take(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> None:
         """Charge one request to the client; raises Refusal, which charges nothing."""
         self._state[client] = self.judge(client, paces, now_ns)
+
+    def left(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> limits.Allowance:
+        """What the client may ask now in the window that has least left."""
+        state = self._state.get(client, _FRESH)
+        return min((limits.left(state, pace, now_ns) for pace in paces), key=lambda found: found.remaining)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
-from bartizan.guard.reply import Reply, Source
+from bartizan.guard.answers import Answer, Reader
+from bartizan.guard.reply import Headers, Reply, Source
 from bartizan.guard.upstream_connection import AnswerHead, broken
 
 _EVENTS = b"text/event-stream"
 _JSON = b"application/json"
+_EVENTS_HEADERS: Headers = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+_JSON_HEADERS: Headers = [(b"Content-Type", _JSON)]
 _OK = 200
 _TO_MEND_BY_THE_CALLER = frozenset({400, 409, 413, 422, 429})
 """What a model may say against a request itself: its values, its length, that it comes at a bad time.
@@ -19,36 +22,72 @@ _SERVER_ERRORS = range(500, 600)
 
 
 class Relay:
-    """Of the model's header only status, type and length pass; anything but JSON or asked-for events is refused."""
+    """Of the model's header only status, type and length pass; anything but JSON or asked-for events is refused.
 
-    __slots__ = ("_first_byte", "_reply", "_wants_stream", "sent")
+    An answer's texts are read on their way by `reader`; an error has none. `has_begun` once the model may have the
+    request, `is_error` where it refused it.
+    """
+
+    __slots__ = ("_answer", "_first_byte", "_is_whole", "_reader", "_reply", "has_begun", "is_error", "sent")
 
     def __init__(
-        self, reply: Reply, *, wants_stream: bool, sent: Callable[[], None], first_byte: Callable[[], None]
+        self, reply: Reply, reader: Reader, *, sent: Callable[[], None], first_byte: Callable[[], None]
     ) -> None:
         self._reply = reply
-        self._wants_stream = wants_stream
+        self._reader = reader
         self._first_byte = first_byte
+        self._answer: Answer | None = None
+        self._is_whole = False
+        self.has_begun = False
+        self.is_error = False
         self.sent = sent
 
     def begin(self, source: Source) -> None:
+        self.has_begun = True
         self._reply.take_from(source)
 
     def head(self, head: AnswerHead) -> None:
         self._first_byte()
         kind = head.content_type.partition(b";")[0].strip().lower()
-        is_answer = head.status == _OK and (kind == _JSON or (kind == _EVENTS and self._wants_stream))
-        is_error = kind == _JSON and (head.status in _TO_MEND_BY_THE_CALLER or head.status in _SERVER_ERRORS)
-        if not (is_answer or is_error):
+        if head.status == _OK and kind == _EVENTS and self._reader.asked.wants_stream:
+            self._answer = self._reader.events()
+            self._reply.is_stream = True
+            self._reply.start(head.status, _EVENTS_HEADERS, length=None)
+        elif head.status == _OK and kind == _JSON and self._reader.asked.answers_text:
+            self._answer, self._is_whole = self._reader.whole(), True
+        elif kind == _JSON and (head.status == _OK or self._passes_error(head.status)):
+            self.is_error = head.status != _OK
+            self._answer = None if self.is_error else self._reader.opaque()
+            self._reply.start(head.status, _JSON_HEADERS, length=head.length)
+        else:
+            self.is_error = head.status != _OK
             raise broken("The model's answer is not what was asked for.")
-        content_type = b"text/event-stream; charset=utf-8" if kind == _EVENTS else _JSON
-        self._reply.start(head.status, [(b"Content-Type", content_type)], length=head.length)
 
     def piece(self, data: bytes) -> None:
-        self._reply.piece(data)
+        if out := data if self._answer is None else self._answer.piece(data):
+            self._reply.piece(out)
 
     def flush(self) -> None:
         self._reply.flush()
 
     def end(self) -> None:
-        self._reply.end()
+        rest = b"" if self._answer is None else self._answer.end()
+        if not self._is_whole:
+            self._reply.end()
+            return
+        self._reply.start(_OK, _JSON_HEADERS, length=len(rest))
+        self._reply.piece(rest)
+        self._reply.flush()
+
+    async def finish(self) -> None:
+        """Ends an answer that was read whole, once the caller has taken it.
+
+        Until then its request keeps its slot: how many of them wait for slow readers in memory is bounded by that.
+        """
+        if self._is_whole:
+            await self._reply.drained()
+            self._reply.end()
+
+    @staticmethod
+    def _passes_error(status: int) -> bool:
+        return status in _TO_MEND_BY_THE_CALLER or status in _SERVER_ERRORS

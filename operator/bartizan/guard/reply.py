@@ -33,6 +33,8 @@ class Wire(Protocol):
 
     def cut(self) -> None: ...
 
+    async def drained(self) -> None: ...
+
 
 class Reply:
     """Sent once: either `whole`, or `start`, any number of `piece`s and `end`; `cut` ends it visibly unfinished.
@@ -40,7 +42,18 @@ class Reply:
     What is started is written at the next `flush` or at the end: what came together leaves together.
     """
 
-    __slots__ = ("_is_chunked", "_is_over", "_request_id", "_waiting", "_wire", "body_bytes", "has_body", "status")
+    __slots__ = (
+        "_is_chunked",
+        "_is_over",
+        "_request_id",
+        "_waiting",
+        "_wire",
+        "body_bytes",
+        "has_body",
+        "is_stream",
+        "limits",
+        "status",
+    )
 
     def __init__(self, wire: Wire, request_id: str, *, has_body: bool) -> None:
         self._wire = wire
@@ -49,6 +62,10 @@ class Reply:
         self._is_over = False
         self._waiting: list[bytes] = []
         self.has_body = has_body
+        self.is_stream = False
+        """Of events: more may be said at its end."""
+        self.limits: Headers = []
+        """What of the client's limits is left, said with the head."""
         self.status = 0
         self.body_bytes = 0
 
@@ -104,12 +121,16 @@ class Reply:
     def take_from(self, source: Source) -> None:
         self._wire.take_from(source)
 
+    async def drained(self) -> None:
+        """Returns once the caller has read what was written, but for a buffer."""
+        await self._wire.drained()
+
     def _finish(self) -> None:
         self._is_over = True
         self._wire.finish()
 
     def _head(self, status: int, headers: Headers) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in headers]
+        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.limits)]
         close = b"Connection: close\r\n" if self._wire.will_close() else b""
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # a model may use numbers without a name
         identity = b"X-Request-Id: %b\r\nCache-Control: no-store\r\n" % self._request_id

@@ -1,14 +1,19 @@
 """What is learnt of one request on its way, for audit and metrics."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bartizan.guard.audit import Value
-from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.body import Body
+from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
+from bartizan.guard.profiles.contract import Profile
 from bartizan.guard.request import Head
+from bartizan.guard.tally import Tally
 from bartizan.policy.keys import KEY_PREFIX
+from bartizan.policy.tokens import Amount
 
 MAX_SHOWN_PATH = 128
+NOTHING = Amount()
 
 
 @dataclass(slots=True)
@@ -28,13 +33,30 @@ class Visit:
     is_let_through: bool = False
     is_withdrawn: bool = False
     first_byte: float | None = None
+    shows_usage: bool = False
+    most: Amount = NOTHING
+    """What the request may cost, held for it while it is under way."""
+    tally: Tally = field(default_factory=Tally)
+    is_charged: bool = False
+    """The model has it: what it has cost is charged."""
     _canonical: bytes = b""
 
-    def keep_body(self, canonical: bytes, *, wants_stream: bool) -> None:
-        self._canonical = canonical
-        self.body_bytes = len(canonical)
-        self.body_sha256 = hashlib.sha256(canonical).hexdigest()
-        self.wants_stream = wants_stream
+    @property
+    def profile(self) -> Profile:
+        return self.enforcement.profile if self.enforcement else DEFAULT_PROFILE
+
+    def keep_body(self, judged: Body | None) -> None:
+        if judged is None:
+            return
+        self._canonical = judged.canonical
+        self.body_bytes = len(judged.canonical)
+        self.body_sha256 = hashlib.sha256(judged.canonical).hexdigest()
+        self.wants_stream, self.shows_usage = judged.wants_stream, judged.shows_usage
+        self.most = judged.most
+
+    def spent(self) -> Amount:
+        """What the request has cost so far."""
+        return self.tally.spent(held=self.most) if self.is_charged else NOTHING
 
     def hand_over_body(self) -> bytes:
         """The body, once: a long answer must not hold on to what was asked."""
@@ -55,6 +77,7 @@ class Visit:
             "stream": self.wants_stream,
             "bodyBytes": self.body_bytes,
             "bodySha256": self.body_sha256,
+            "heldTokens": self.most.input + self.most.output if self.body_bytes is not None else None,
             "documentVersion": enforcement.document.version if enforcement else None,
         }
 

@@ -64,7 +64,8 @@ def test_errors_of_the_model_pass_on_in_their_form(guard: Guard) -> None:
 
 def test_nothing_of_the_servers_identity_passes(guard: Guard) -> None:
     names = {name.lower() for name in guard.ask(chat()).headers}
-    assert names == {"content-type", "content-length", "x-request-id", "cache-control"}
+    limits = {f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")}
+    assert names == {"content-type", "content-length", "x-request-id", "cache-control", *limits}
 
 
 def test_one_connection_carries_many_requests(guard: Guard) -> None:

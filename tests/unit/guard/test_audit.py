@@ -84,7 +84,7 @@ def test_a_line_above_the_size_of_one_write_is_refused() -> None:
 def test_a_decision_stands_before_the_model_hears_of_it(guard: Guard, model: Model) -> None:
     request_id = guard.ask(chat("audited")).headers["X-Request-Id"]
     decision, outcome = guard.audited(request_id)
-    body = json.dumps(chat("audited"), separators=(",", ":")).encode()
+    body = running.forwarded(chat("audited")).encode()
     assert (decision["audit"], decision["reason"], decision["client"]) == ("decision", "Allowed", "chat-ui")
     assert decision["bodySha256"] == hashlib.sha256(body).hexdigest()
     assert decision["bodyBytes"] == len(body)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import http.client
 import json
 import select
 import socket
@@ -92,8 +91,7 @@ def test_what_the_model_sends_without_end_does_not_fill_the_memory(tmp_path: Pat
     path = tmp_path / "model.sock"
     with scripted.scripted(path, answer) as server, running.guard(folder, server.upstream) as started:
         before = started.rss_mib()
-        with pytest.raises((http.client.HTTPException, ConnectionError)):
-            started.ask(chat())
+        assert started.ask(chat()).status == 502
         assert started.rss_mib() < before + 16
 
 

@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.guard.running import SIGNING_KEY, arguments
 
-from bartizan.guard import settings
+from bartizan.guard import allowance, settings
+from bartizan.guard.budgets import Budgets
 from bartizan.guard.deadlines import NEVER, Deadlines
 from bartizan.guard.enforcement import DEFAULT_PROFILE
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import STATUS, Refusal, headers
 from bartizan.guard.slots import Slots
-from bartizan.policy import keys, limits
+from bartizan.policy import keys, limits, tokens
 from bartizan.policy.reasons import EXPLANATIONS, Reason
+from bartizan.policy.tokens import Amount
 
 GUARD = Path(settings.__file__).parent
 
@@ -53,6 +55,35 @@ def test_each_client_has_a_rate_of_its_own() -> None:
         rates.judge("b", paces, 0)
     rates.take("b", paces, 0)
     rates.take("a", paces, 30 * limits.NANOSECONDS)
+
+
+def test_what_is_left_is_told_of_the_window_that_has_least() -> None:
+    rates, paces = Rates(), (limits.share(100, 1, replicas=1), limits.share(4, 60, replicas=2))
+    rates.take("a", paces, 0)
+    assert rates.left("a", paces, 0) == limits.Allowance(2, 1, 30 * limits.NANOSECONDS)
+    assert rates.left("a", paces, 30 * limits.NANOSECONDS) == limits.Allowance(2, 2, 0)
+
+
+def test_what_was_held_is_let_go_where_it_was_held_though_the_document_changed_meanwhile() -> None:
+    budgets = Budgets(lambda: 0)
+    minute, smaller = (tokens.share(tokens.Kind.TOTAL, limit, 60, replicas=1) for limit in (1000, 10))
+    day = tokens.share(tokens.Kind.TOTAL, 100, 86400, replicas=1)
+    with budgets.hold("a", (minute,), Amount(900), lambda: Amount(50)):
+        with pytest.raises(Refusal), budgets.hold("a", (smaller, day), Amount(1), Amount):
+            raise AssertionError("the smaller limit is full of what is held")
+        with budgets.hold("a", (day,), Amount(100), lambda: Amount(30)):
+            pass
+    assert budgets.left("a", (minute,)).remaining == 950
+    assert budgets.left("a", (day,)).remaining == 70
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "told"),
+    [(0, b"0ms"), (1, b"1ms"), (999_000_000, b"999ms"), (10**9, b"1s"), (10**9 + 1, b"2s"), (360 * 10**9, b"6m0s"),
+     (7205 * 10**9, b"2h0m5s"), (86_400 * 10**9, b"24h0m0s")],
+)  # fmt: skip
+def test_a_time_is_told_as_openai_does(nanoseconds: int, told: bytes) -> None:
+    assert allowance.span(nanoseconds) == told
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
@@ -108,7 +139,7 @@ def test_each_metric_has_help_and_our_prefix_and_known_labels() -> None:
         assert metric.name.startswith("bartizan_guard_")
         assert metric.documentation.endswith(".")
     labels = set(re.findall(r'\(("[a-z]+",(?: "[a-z]+")?)\)', (GUARD / "metrics.py").read_text()))
-    assert labels == {'"route", "reason"', '"route",'}
+    assert labels == {'"route", "reason"', '"route", "type"', '"route",'}
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:

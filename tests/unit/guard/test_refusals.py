@@ -21,7 +21,7 @@ from tests.unit.guard.running import (
 )
 
 from bartizan.guard.refusal import STATUS
-from bartizan.policy.document import RequestWindow
+from bartizan.policy.document import RequestWindow, TokenWindow
 
 EXPECTED: dict[str, tuple[int, str]] = {
     "PathNotAllowed": (404, "path_not_allowed"),
@@ -40,6 +40,12 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "FieldInvalid": (400, "invalid_value"),
     "ModelNotServed": (404, "model_not_found"),
     "RateLimited": (429, "rate_limit_exceeded"),
+    "TokensLimited": (429, "rate_limit_exceeded"),
+    "TokensNeverFit": (400, "request_too_large"),
+    "InputTooLong": (400, "context_length_exceeded"),
+    "OutputTooLong": (400, "invalid_value"),
+    "AnswerTooLong": (502, "answer_too_long"),
+    "StreamTooLong": (504, "stream_too_long"),
     "ConcurrencyLimited": (429, "rate_limit_exceeded"),
     "Overloaded": (503, "overloaded"),
     "Draining": (503, "draining"),
@@ -51,6 +57,8 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "InternalFault": (500, "internal_error"),
 }
 ELSEWHERE = {
+    "AnswerTooLong": "test_tokens.py: the answer has begun, and the refusal is an event in it",
+    "StreamTooLong": "test_tokens.py: the same",
     "AuditUnavailable": "test_audit.py: there is no audit to agree with",
     "InternalFault": "test_pipeline.py: nothing on the wire is known to provoke one",
 }
@@ -125,6 +133,30 @@ def _rate_limited(folder: Path, model: Model) -> None:
         _hold(guard, "RateLimited", lambda: guard.ask(chat()))
 
 
+def _tokens_limited(folder: Path, model: Model) -> None:
+    given = document(tokens=(TokenWindow("Total", 250, 60),), max_output_tokens=100)
+    with running.guard(folder, model.upstream, given=given) as guard:
+        assert guard.ask(chat("/count 99")).status == 200
+        _hold(guard, "TokensLimited", lambda: guard.ask(chat()))
+
+
+def _tokens_never_fit(folder: Path, model: Model) -> None:
+    given = document(tokens=(TokenWindow("Output", 300, 60),))
+    with running.guard(folder, model.upstream, given=given) as guard:
+        _hold(guard, "TokensNeverFit", lambda: guard.ask(chat(max_tokens=301)))
+
+
+def _input_too_long(folder: Path, model: Model) -> None:
+    with running.guard(folder, model.upstream, given=document(max_input_tokens=10)) as guard:
+        _hold(guard, "InputTooLong", lambda: guard.ask(chat("x" * 100)))
+
+
+def _output_too_long(folder: Path, model: Model) -> None:
+    given = document(max_output_tokens=10, excess_output="Reject")
+    with running.guard(folder, model.upstream, given=given) as guard:
+        _hold(guard, "OutputTooLong", lambda: guard.ask(chat(max_tokens=11)))
+
+
 def _concurrency_limited(folder: Path, model: Model) -> None:
     with running.guard(folder, model.upstream, given=document(concurrent=1)) as guard, _held(guard, model):
         _hold(guard, "ConcurrencyLimited", lambda: guard.ask(chat()))
@@ -183,6 +215,10 @@ def _credential_withdrawn(folder: Path, model: Model) -> None:
 
 WITH_PREPARATION = {
     "RateLimited": _rate_limited,
+    "TokensLimited": _tokens_limited,
+    "TokensNeverFit": _tokens_never_fit,
+    "InputTooLong": _input_too_long,
+    "OutputTooLong": _output_too_long,
     "ConcurrencyLimited": _concurrency_limited,
     "Overloaded": _overloaded,
     "Draining": _draining,

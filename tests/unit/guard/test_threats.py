@@ -21,6 +21,7 @@ from tests.unit.guard.running import (
     client_key,
     credential,
     eventually,
+    forwarded,
     guard,
     read_all,
     request_bytes,
@@ -140,9 +141,7 @@ def test_t28_a_request_behind_a_request_reaches_nobody(guard: Guard, model: Mode
     answer = guard.raw(request_bytes(BODY, alive) + request_bytes(BODY.replace(b"never", b"smuggled"), alive))
     assert (_status(answer), answer.count(b"HTTP/1.1 ")) == (200, 1)
     assert b"Connection: close" in answer
-    assert [event["body"] for event in model.received()[before:]] == [
-        json.dumps(chat("never to be seen"), separators=(",", ":"))
-    ]
+    assert [event["body"] for event in model.received()[before:]] == [forwarded(chat("never to be seen"))]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def _cut(data: bytes, size: int) -> list[bytes]:
 
 def test_t37_a_body_just_below_the_limit_reaches_the_model_whole(guard: Guard, model: Model) -> None:
     assert guard.ask(_large((2 << 20) - 200)).status == 200
-    assert model.received()[-1]["body"].count("x") == (2 << 20) - 200
+    assert "x" * ((2 << 20) - 200) in model.received()[-1]["body"]
 
 
 def test_t38_a_term_split_over_segments_and_chunks_reaches_the_model_in_one(guard: Guard, model: Model) -> None:
@@ -238,7 +237,7 @@ def test_t38_a_term_split_over_segments_and_chunks_reaches_the_model_in_one(guar
         for byte in data:
             sock.sendall(bytes([byte]))
         assert _status(read_all(sock)) == 200
-    assert json.loads(model.received()[-1]["body"]) == chat("never to be seen")
+    assert model.received()[-1]["body"] == forwarded(chat("never to be seen"))
 
 
 NOT_STRICT = [

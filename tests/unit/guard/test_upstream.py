@@ -18,7 +18,8 @@ from bartizan.guard.upstream_connection import UpstreamConnection
 from bartizan.policy.reasons import Reason
 
 STREAM = json.dumps(chat("x", stream=True)).encode()
-EVENT = b'data: {"choices":[]}\n\n'
+ANSWER = b'{"choices":[]}'
+EVENT = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
 
 
 @pytest.fixture
@@ -49,7 +50,11 @@ BROKEN = {
     "page": whole(b"<html>", kind=b"text/html"),
     "plain error": whole(b"Internal Server Error", status=b"500 Oops", kind=b"text/plain"),
     "unasked stream": chunked(EVENT),
-    "too many headers": whole(b"{}", *[b"X-%d: x" % number for number in range(200)]),
+    "too many headers": whole(ANSWER, *[b"X-%d: x" % number for number in range(200)]),
+    "no choices": whole(b"{}"),
+    "an error that says it is none": whole(b'{"error":{"message":"out of memory"}}'),
+    "too long to be read whole": chunked(*[b"x" * (1 << 20)] * 9, kind=b"application/json"),
+    "a stream that is none": chunked(b"data: hello\n\n", kind=b"application/json"),
     "endless head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
 }
 
@@ -137,16 +142,17 @@ def test_a_connection_that_is_lost_before_the_request_fails_at_once() -> None:
 
 
 def test_an_interim_answer_is_passed_over(server: Scripted, before: Guard) -> None:
-    server.answer = b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b'{"fine":true}')
-    assert before.ask(chat()).json() == {"fine": True}
+    server.answer = b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b'{"choices":[],"fine":true}')
+    assert before.ask(chat()).json() == {"choices": [], "fine": True}
 
 
-def test_events_pass_byte_for_byte(server: Scripted, before: Guard) -> None:
-    split = "data: é\n\n".encode()
-    events = [b": ping\n\n", b"data: a\r\n\r\n", split[:7], split[7:], b"data: [DONE]\n\n"]
-    server.answer = chunked(*events)
+def test_events_data_passes_byte_for_byte_and_nothing_beside_it(server: Scripted, before: Guard) -> None:
+    said = 'data: {"choices" : [], "x": "é\\u00e9"}\n\n'.encode()
+    split = said.index("é".encode()) + 1
+    sent = [b": loading\n\n", b"id: 7\r\ndata: [1]\r\n\r\n".replace(b"[1]", said[6:-2]), said[:split], said[split:]]
+    server.answer = chunked(*sent, b"data: [DONE]\n\n")
     got = before.raw(request_bytes(STREAM))
-    assert _unchunked(got.partition(b"\r\n\r\n")[2]) == b"".join(events)
+    assert _unchunked(got.partition(b"\r\n\r\n")[2]) == b":\n\n" + said + said + b"data: [DONE]\n\n"
 
 
 def _unchunked(data: bytes) -> bytes:
@@ -166,28 +172,28 @@ def test_a_server_that_closes_after_each_stream_is_no_fault(server: Scripted, be
 
 
 def test_unasked_bytes_on_an_idle_connection_answer_nobody(server: Scripted, before: Guard) -> None:
-    server.stays, server.answer = True, whole(b'{"good":1}') + whole(b'{"planted":1}')
+    server.stays, server.answer = True, whole(ANSWER) + whole(b'{"choices":[],"planted":1}')
     answers = [before.ask(chat()) for _ in range(5)]
     assert {answer.status for answer in answers} <= {200, 502}
     assert not any(b"planted" in answer.body for answer in answers)
 
 
 def test_connections_to_the_model_are_used_again(server: Scripted, before: Guard) -> None:
-    server.stays, server.answer = True, whole(b"{}")
+    server.stays, server.answer = True, whole(ANSWER)
     for _ in range(20):
         assert before.ask(chat()).status == 200
     assert (len(server.requests), server.connections) == (20, 1)
 
 
 def test_a_connection_that_the_model_will_close_is_not_used_again(server: Scripted, before: Guard) -> None:
-    server.stays, server.answer = True, whole(b"{}", b"Connection: close")
+    server.stays, server.answer = True, whole(ANSWER, b"Connection: close")
     for _ in range(5):
         assert before.ask(chat()).status == 200
     assert server.connections == 5
 
 
 def test_a_connection_that_the_model_closed_is_not_used_again(server: Scripted, before: Guard) -> None:
-    server.answer = whole(b"{}")
+    server.answer = whole(ANSWER)
     for number in range(1, 21):
         assert before.ask(chat()).status == 200
         eventually(lambda: server.closed == number, "the model closed")  # noqa: B023

@@ -145,6 +145,12 @@ def test_the_openai_client_understands_every_endpoint(model: Model) -> None:
     assert chunks[-1].usage.completion_tokens == 3
 
 
+def test_it_says_no_more_than_it_was_told_to_but_where_the_prompt_wants_it(model: Model) -> None:
+    for prompt, said in (("/count 5", 3), ("/count 5 /overrun", 5)):
+        body = {"model": "demo", "messages": [{"role": "user", "content": prompt}], "max_tokens": 3}
+        assert read(model.post("/v1/chat/completions", body))[1]["usage"]["completion_tokens"] == said
+
+
 def test_a_dropped_stream_breaks_after_the_asked_tokens(model: Model) -> None:
     with contextlib.closing(model.send("/count 9 /drop 2", stream=True)) as connection:
         answer = connection.getresponse()

@@ -3,15 +3,19 @@
 import json
 import re
 
+from bartizan.guard.costs import Account
+from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
-from bartizan.guard.profiles.contract import Profile, Route
+from bartizan.guard.profiles.contract import Profile, Reading, Route
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
+_CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",))
+_COMPLETION = Account("prompt", ("max_tokens",), ("n", "best_of"), each_item_is_answered=True)
 _ROUTES = (
-    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT),
-    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION),
-    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING),
+    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, answers_text=True),
+    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, answers_text=True),
+    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input")),
     Route("models", b"GET", b"/v1/models"),
 )
 
@@ -21,6 +25,10 @@ _CODES = {
     Reason.CREDENTIAL_WITHDRAWN: "invalid_api_key",
     Reason.RATE_LIMITED: "rate_limit_exceeded",
     Reason.CONCURRENCY_LIMITED: "rate_limit_exceeded",
+    Reason.TOKENS_LIMITED: "rate_limit_exceeded",
+    Reason.TOKENS_NEVER_FIT: "request_too_large",
+    Reason.INPUT_TOO_LONG: "context_length_exceeded",
+    Reason.OUTPUT_TOO_LONG: "invalid_value",
     Reason.MODEL_NOT_SERVED: "model_not_found",
     Reason.FIELD_UNKNOWN: "unknown_parameter",
     Reason.FIELD_INVALID: "invalid_value",
@@ -66,6 +74,7 @@ def _snake_case(reason: Reason) -> str:
 PROFILE = Profile(
     name="OpenAI",
     routes={route.path: route for route in _ROUTES},
+    reading=Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event),
     model_list=model_list,
     refusal_body=refusal_body,
 )

@@ -1,0 +1,75 @@
+"""The most that a request may cost in tokens, judged before the model sees it, and the caps on what it may ask for.
+
+Nobody but the model's tokenizer knows how many tokens a text has; but each token stands for a byte of it at least, so
+the bytes of the body that holds it are a ceiling. What is held for a request is that ceiling; what it is charged is
+what was counted in the end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bartizan.guard.refusal import Refusal
+from bartizan.policy.reasons import Reason
+from bartizan.policy.tokens import Amount
+
+TOKENS_A_MESSAGE = 8
+"""What chat templates write round one message: role, separators, end."""
+
+MOST_BYTES_A_TOKEN = 16
+"""Long tokens stand for a word and its space. A text of more bytes than this for each token that is allowed cannot be
+read within the limit, whatever the tokenizer, but for runs of blanks and the like; those are refused with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Of one request, in tokens; `clamps_output`: too high a wish is lowered, else refused."""
+
+    max_input_tokens: int
+    max_output_tokens: int
+    clamps_output: bool
+    prompt_overhead_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How a route's body says what it may cost. Fields that are absent count as nothing.
+
+    `items` is the field whose items the model reads one by one, `output` those that bound an answer (the first, which
+    every server knows, is always set), `choices` those that multiply it; a route without `output` gives no text.
+    """
+
+    items: str
+    output: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    each_item_is_answered: bool = False
+
+
+def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) -> None:
+    """Writes into the body what the model must be told: the most output, and that a stream's usage is wanted."""
+    if not account.output:
+        return
+    most = caps.max_output_tokens
+    wishes = {name: body[name] for name in account.output if body.get(name) is not None}
+    for name, wish in wishes.items():
+        if wish > most and not caps.clamps_output:
+            message = f"{name}: this endpoint gives at most {most} tokens; ask for fewer."
+            raise Refusal(Reason.OUTPUT_TOO_LONG, message, param=name)
+    for name in account.output:
+        body.pop(name, None)  # a null, too: servers differ in what they make of one
+    body.update(dict.fromkeys((account.output[0], *wishes), min([most, *wishes.values()])))
+    if streams:
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+
+
+def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Caps) -> Amount:
+    """The most that the bounded body of so many bytes may cost; raises Refusal where that is beyond the input's cap."""
+    if size_bytes > caps.max_input_tokens * MOST_BYTES_A_TOKEN:
+        message = f"The request's text is longer than {caps.max_input_tokens} tokens can be; shorten it."
+        raise Refusal(Reason.INPUT_TOO_LONG, message)
+    items = body.get(account.items)
+    count = len(items) if isinstance(items, list) else 1
+    choices = max([1, *(body.get(name) or 1 for name in account.choices)])
+    answers = choices * (count if account.each_item_is_answered else 1)
+    each = max([0, *(body.get(name) or 0 for name in account.output)])
+    return Amount(size_bytes + count * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens, each * answers)

@@ -1,0 +1,161 @@
+"""The seam sees everything: each string of each request, each text of each answer wherever its bytes are cut."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.stand import Stand
+
+from bartizan.guard.answers import Streamed
+from bartizan.guard.event_stream import EventStream
+from bartizan.guard.inspection import Inspector, Leaf, LetPass, Place
+from bartizan.guard.profiles import openai_schema, schema
+from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.tally import Tally
+from bartizan.policy.reasons import Reason
+
+CANARY = "qzx"
+BODIES = {
+    "/v1/chat/completions": openai_schema.CHAT,
+    "/v1/completions": openai_schema.COMPLETION,
+    "/v1/embeddings": openai_schema.EMBEDDING,
+}
+
+
+def plain(rule: schema.Rule) -> Any:  # noqa: PLR0911 -- one for each rule
+    """The smallest value that the rule takes."""
+    match rule:
+        case schema.Text():
+            return "demo"
+        case schema.Choice(values):
+            return values[0]
+        case schema.Sequence(item):
+            return [plain(item)]
+        case schema.Record(fields, required):
+            return {name: plain(fields[name]) for name in required}
+        case schema.Tagged(tag, records):
+            name, record = next(iter(records.items()))
+            return {tag: name, **plain(record)}
+        case schema.ByType(rules):
+            return plain(next(iter(rules.values())))
+        case schema.Nullable(inner):
+            return plain(inner)
+    return {schema.Flag: True, schema.Whole: 1, schema.Number: 1, schema.Anything: {}}[type(rule)]
+
+
+def seeded(rule: schema.Rule) -> Iterator[Any]:  # noqa: C901, PLR0912 -- one branch for each rule
+    """The canary in each string that the rule leaves to the caller, one at a time."""
+    match rule:
+        case schema.Text():
+            yield CANARY
+        case schema.Anything():
+            yield from ({CANARY: 1}, {"a": CANARY}, {"a": [{"b": [CANARY]}]})
+        case schema.Sequence(item):
+            yield from ([value] for value in seeded(item))
+        case schema.Table(_, item):
+            yield {CANARY: plain(item)}
+            yield from ({"a": value} for value in seeded(item))
+        case schema.Record(fields):
+            for name, inner in fields.items():
+                yield from ({**plain(rule), name: value} for value in seeded(inner))
+        case schema.Tagged(tag, records):
+            for name, record in records.items():
+                yield from ({**value, tag: name} for value in seeded(record))
+        case schema.ByType(rules):
+            for inner in rules.values():
+                yield from seeded(inner)
+        case schema.Nullable(inner):
+            yield from seeded(inner)
+
+
+LEAVES = [
+    (path, body) for path, record in BODIES.items() for body in seeded(record) if body["model"] != CANARY
+]  # another model is refused whatever its name
+
+
+def test_there_is_a_body_for_each_string_of_the_schemas() -> None:
+    assert len(LEAVES) == 69, "a new string of a schema? look at it, then count it"
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Stand:
+    return Stand(tmp_path_factory.mktemp("stand"))
+
+
+@pytest.mark.parametrize(("path", "body"), LEAVES, ids=[json.dumps(body)[:80] for _, body in LEAVES])
+def test_every_string_that_reaches_the_model_was_seen(stand: Stand, path: str, body: dict[str, Any]) -> None:
+    recorder, before = HoldBack(0), len(stand.model.bodies)
+    stand.wire.written = b""
+    stand.ask(json.dumps(body).encode(), path, inspector=lambda: recorder)
+    (sent,) = stand.model.bodies[before:]
+    assert CANARY.encode() in sent
+    assert [leaf.text for leaf in recorder.leaves].count(CANARY) == 1
+
+
+def test_what_the_seam_refuses_reaches_no_model_and_holds_nothing(tmp_path: Path) -> None:
+    class Refuses(LetPass):
+        def request(self, leaves: Iterable[Leaf]) -> None:
+            if any("hello" in leaf.text for leaf in leaves):
+                raise Refusal(Reason.FIELD_INVALID, "Say something else.")
+
+    stand = Stand(tmp_path)
+    assert stand.ask(inspector=Refuses)[0] == 400
+    assert stand.model.bodies == []
+    (entry,) = stand.tape.entries
+    assert (entry["audit"], entry["reason"]) == ("decision", "FieldInvalid")
+    assert all(level.held == 0 for level in stand.gate.budgets._levels["chat-ui"].values())
+
+
+TEXTS = {0: "a 😀 se", 1: "the secret of é"}
+PIECES = [
+    b": ping\r\n\r\n",
+    b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"a "}}]}\n\n',
+    b'data: {"choices":[{"index":1,"delta":{"content":"the sec"}},',
+    '{"index":0,"delta":{"content":"😀"}}]}\r\n\r\n'.encode(),
+    b'id: 7\ndata: {"choices":\ndata: [{"index":1,"delta":{"content":"ret"}}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":" se"},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[{"index":1,"delta":{"content":" of \\u00e9"}}]}\r\rdata: [DONE]\n\n',
+]
+WIRE = b"".join(PIECES)
+
+
+def streamed(inspector: Inspector, pieces: Iterable[bytes]) -> dict[int, str]:
+    """What a caller puts together, by choice."""
+    tally = Tally()
+    answer = Streamed(ChunkReader(inspector, tally, shows_usage=False), tally, 100)
+    out = b"".join([answer.piece(piece) for piece in pieces]) + answer.end()
+    found: dict[int, str] = {}
+    for event in EventStream().feed(out):
+        for choice in json.loads(event.data)["choices"] if event.data and event.data != DONE else ():
+            found[choice["index"]] = found.get(choice["index"], "") + choice["delta"].get("content", "")
+    return found
+
+
+@pytest.mark.parametrize("most", [0, 1, 4, 100])
+def test_holding_back_loses_nothing_wherever_the_bytes_are_cut(most: int) -> None:
+    assert streamed(HoldBack(most), (bytes([byte]) for byte in WIRE)) == TEXTS
+    for cut in range(len(WIRE) + 1):
+        assert streamed(HoldBack(most), (WIRE[:cut], WIRE[cut:])) == TEXTS
+
+
+def test_no_split_lets_a_term_escape() -> None:
+    blotted = {0: TEXTS[0], 1: "the ****** of é"}
+    for cut in range(len(WIRE) + 1):
+        assert streamed(Blot("secret"), (WIRE[:cut], WIRE[cut:])) == blotted
+    for cut in range(len("a secret here") + 1):
+        said = ["a secret here"[:cut], "a secret here"[cut:]]
+        chunks = [json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() for text in said]
+        wire = [b"data: %b\n\n" % chunk for chunk in (*chunks, DONE)]
+        assert streamed(Blot("secret"), wire) == {0: "a ****** here"}
+
+
+def test_a_place_tells_choices_and_fields_apart() -> None:
+    holding = HoldBack(0)
+    streamed(holding, PIECES)
+    assert {place: text for place, text in holding.seen.items() if place.path[-1] == "content"} == {
+        Place(index, ("delta", "content")): text for index, text in TEXTS.items()
+    }
