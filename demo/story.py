@@ -63,6 +63,16 @@ def limit(scenes: Scenes) -> None:
     scenes.check(re.search(r"RateLimitError 429: .* Retry-After: \d+", asked), "the rest were told to wait")
 
 
+def limit_tokens(scenes: Scenes) -> None:
+    scenes.title(
+        "Over the token budget (1000 tokens of answers a minute for each client): 429, before the model is asked"
+    )
+    scenes.say("Each request says at most 500 tokens and is charged what it says: 400. A third might pass the budget.")
+    asked = scenes.run(f"kubectl exec {NS} chat-ui -- python3 ask.py --times 3 '/count 400'")
+    scenes.check(asked.count("answer: 1 2 3") == 2, "two answers fit")  # noqa: PLR2004
+    scenes.check(re.search(r"RateLimitError 429: Too many tokens.* Retry-After: \d+", asked), "the third must wait")
+
+
 def scan(scenes: Scenes) -> None:
     scenes.title("Round the guard, straight to the pod: nothing")
     address = scenes.stage.kubectl("get", "pod", "-n", NAMESPACE, "-l", "bartizan.dev/endpoint=demo", "-o", _IP).strip()
@@ -128,6 +138,7 @@ SCENES: tuple[Callable[[Scenes], None], ...] = (
     refuse_keys,
     refuse_paths,
     limit,
+    limit_tokens,
     scan,
     attack,
     rotate,
