@@ -17,7 +17,6 @@ Body = Mapping[str, Any]
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
-TOO_MANY = 429
 MOST_IDLE_SECONDS = 5.0
 
 
