@@ -16,6 +16,8 @@ from tests.localcluster.api import lacking, node
 from tests.localcluster.record import Level
 
 STORY = "test_story.py"
+UPGRADE = "test_upgrade.py"
+"""Its operator renews the pods of every endpoint; of one test, it is what workers come to last."""
 ENDS = pytest.StashKey[ExitStack]()
 """What the controller of workers ends when they have ended."""
 
@@ -34,10 +36,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol() -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Around all else, so that no test's own deadline runs while it waits for its turn."""
-    with company.shared():
-        return (yield)
+    if "stage" in getattr(item, "fixturenames", ()):
+        company.enter_module(item.path.name, needs_all=item.path.name == UPGRADE)
+    try:
+        with company.shared():
+            return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:  # all that its module had is gone by now
+            company.leave_module()
 
 
 @pytest.hookimpl(tryfirst=True)
