@@ -70,7 +70,7 @@ test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up itself
-	@$(PYTEST) -n 2 --dist loadscope tests/cluster
+	@$(PYTEST) -n 3 --dist loadscope tests/cluster
 
 .PHONY: test-node
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
