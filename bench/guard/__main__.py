@@ -3,6 +3,7 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
 
 def main() -> int:
     given = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     chosen = tuple(measure for measure in measures.ALL if not given.only or measure.id in given.only)

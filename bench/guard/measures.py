@@ -16,6 +16,7 @@ CONNECTIONS = 16
 OPEN_CONNECTIONS = 64
 STREAMS = 32
 HELD_STREAMS = 200
+HOLD_SECONDS = 3.0
 SMALL, LARGE = payload.KIB, 32 * payload.KIB
 ABUSE = 20
 """How many times its limit the abuser asks for."""
@@ -119,7 +120,7 @@ async def memory(subject: Subject) -> Figures:
     load = Streaming(subject.running.port, request)
     try:
         await load.open(HELD_STREAMS)
-        await asyncio.sleep(max(subject.seconds, 2))
+        await asyncio.sleep(HOLD_SECONDS)
         _expect_open(load)
         return {"idle_mib": idle, "streams_mib": processes.rss_mib(subject.running.process.pid)}
     finally:

@@ -49,6 +49,10 @@ ALL = (
     Target("P4", "a stream's chunk ≤ 1.2 × Envoy plain", 1.2, _cpu("P4"), _cpu("P4", "envoy")),
     Target("P5", "added p50 at 1,000 requests/s ≤ 2 × Envoy plain's", 2.0, _added("p50"), _added("p50", "envoy")),
     Target("P5", "added p99 at 1,000 requests/s ≤ 3 × Envoy plain's", 3.0, _added("p99"), _added("p99", "envoy")),
+    Target(
+        "P5", "1 KB request at 1,000 requests/s ≤ 0.8 × Envoy plain", 0.8,
+        Ref("P5", "guard", "cpu_us"), Ref("P5", "envoy", "cpu_us"),
+    ),
     Target("P6", "memory idle ≤ 45 MiB", 45.0, Ref("P6", "guard", "idle_mib")),
     Target("P6", "memory with 200 streams ≤ 64 MiB", 64.0, Ref("P6", "guard", "streams_mib")),
     Target(
