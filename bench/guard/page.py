@@ -19,9 +19,9 @@ _AFTER = """
 - CPU is user and system time of the peer's process with all its threads and children, from `/proc/<pid>/stat`, over
   what was answered meanwhile; 16 connections, each sending its next request once the last is answered. Chunks are
   counted on 32 streams that are under way all the time.
-- With 16 connections a peer works at its own full speed; one that is slower than the load also pays for waking the
-  load's core at each write, and one that is faster does not. The table of P5 therefore has everybody's CPU at the
-  same rate, too, which is nearer to a model's endpoint.
+- With 16 connections a peer works at its own full speed, so peers of different speed work under different load, and
+  ratios depend on that. The table of P5 therefore has everybody's CPU at the same rate, too. The target for P1 is
+  judged on the 16 connections; the row for CPU at the same rate is none of the targets first set, but stands beside.
 - Latency is an open loop at Poisson's times: it runs from when a request should have been sent, also where it had to
   wait for a connection. *Added* is what comes on top of no proxy at all in the same round. A peer that cannot keep up
   with 1,000 requests a second is asked at its own rate, which the table names.
