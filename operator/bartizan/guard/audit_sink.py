@@ -1,33 +1,47 @@
-"""Writes audit lines to a file descriptor without ever waiting for its reader."""
+"""Writes audit lines to a file descriptor without ever waiting for its reader; what can leave together does."""
 
 import asyncio
 import contextlib
 import os
 from collections import deque
 
-from bartizan.guard.audit import SinkError
+from bartizan.guard.audit import MAX_LINE_BYTES, SinkError
 
 MAX_KEPT_BYTES = 256 * 1024
 """Outcomes kept while the reader stalls: those of all requests that can be under way, several times over."""
+MAX_WRITE_BYTES = MAX_LINE_BYTES
+"""Whole lines that leave with one write: a pipe takes them all at once or not at all, and mixes them with nobody's."""
 
 
 class DescriptorSink:
-    """Lines that may wait are kept, in order, while the descriptor is full; those that must not wait are refused."""
+    """Lines that may wait are kept, in order, for the next that may not, or until the event loop's turn has ended.
+
+    While the descriptor is full they stay; a line that must not wait is refused then.
+    """
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
+        self._is_due = False
+        self._is_stalled = False
         self._settled = asyncio.Event()
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
-        self._flush()
-        if not self._kept and self._write_now(line):
-            return
-        if must_not_wait or self._kept_bytes + len(line) > MAX_KEPT_BYTES:
+        if self._kept_bytes + len(line) > MAX_KEPT_BYTES:
             raise SinkError("the reader of the audit stalls")
-        self._keep(line)
+        self._kept.append(line)
+        self._kept_bytes += len(line)
+        if must_not_wait:
+            self._write_out(line)
+        elif self._is_stalled:
+            return
+        elif self._kept_bytes >= MAX_WRITE_BYTES:
+            self._write_what_is_kept()
+        elif not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._turn_has_ended)
 
     async def settle(self, seconds: float) -> int:
         """Wait until no line is kept, at most for `seconds`; the number of lines that nobody took."""
@@ -39,44 +53,74 @@ class DescriptorSink:
                     await self._settled.wait()
         return len(self._kept)
 
-    def _write_now(self, line: bytes) -> bool:
-        """True when the line is written or, after a part of it was, safely kept."""
-        try:
-            written = os.write(self._descriptor, line)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise SinkError(f"the audit cannot be written: {error.strerror}") from error
-        if written < len(line):
-            self._keep(line[written:])
-        return True
-
-    def _keep(self, line: bytes) -> None:
-        if not self._kept:
-            asyncio.get_running_loop().add_writer(self._descriptor, self._flush_or_wait)
-        self._kept.append(line)
-        self._kept_bytes += len(line)
-
-    def _flush_or_wait(self) -> None:
+    def _write_out(self, line: bytes) -> None:
+        """Write all that is kept up to this line, the last; raises SinkError, and then nothing of it was written."""
         try:
             self._flush()
         except SinkError:
-            asyncio.get_running_loop().remove_writer(self._descriptor)
+            self._withdraw(line)
+            raise
+        if self._kept and self._withdraw(line):
+            raise SinkError("the reader of the audit stalls")
+
+    def _withdraw(self, line: bytes) -> bool:
+        """Take back the last line that was kept, unless a part of it has left: then the rest must follow."""
+        if not self._kept or self._kept[-1] is not line:
+            return False
+        self._kept.pop()
+        self._kept_bytes -= len(line)
+        return True
+
+    def _turn_has_ended(self) -> None:
+        self._is_due = False
+        self._write_what_is_kept()
+
+    def _write_what_is_kept(self) -> None:
+        with contextlib.suppress(SinkError):  # it is said to the next line that must not wait
+            self._flush()
 
     def _flush(self) -> None:
-        """Write kept lines until the descriptor is full again."""
-        while self._kept:
-            try:
-                written = os.write(self._descriptor, self._kept[0])
-            except BlockingIOError:
+        """Write what is kept until nothing is, or the descriptor is full; raises SinkError where writing fails."""
+        try:
+            while self._kept:
+                self._take_off(os.write(self._descriptor, self._group()))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._wait_for_room(is_stalled=False)
+            raise SinkError(f"the audit cannot be written: {error.strerror}") from error
+        self._wait_for_room(is_stalled=bool(self._kept))
+        if not self._kept:
+            self._settled.set()
+
+    def _group(self) -> bytes:
+        """As many whole lines as one write takes, at least one."""
+        if self._kept_bytes <= MAX_WRITE_BYTES:
+            return b"".join(self._kept)
+        group: list[bytes] = []
+        size = 0
+        for line in self._kept:
+            size += len(line)
+            if group and size > MAX_WRITE_BYTES:
+                break
+            group.append(line)
+        return b"".join(group)
+
+    def _take_off(self, written: int) -> None:
+        self._kept_bytes -= written
+        while written:
+            line = self._kept.popleft()
+            if written < len(line):
+                self._kept.appendleft(line[written:])
                 return
-            except OSError as error:
-                raise SinkError(f"the audit cannot be written: {error.strerror}") from error
-            self._kept_bytes -= written
-            if written < len(self._kept[0]):
-                self._kept[0] = self._kept[0][written:]
-                return
-            self._kept.popleft()
-            if not self._kept:
-                asyncio.get_running_loop().remove_writer(self._descriptor)
-                self._settled.set()
+            written -= len(line)
+
+    def _wait_for_room(self, *, is_stalled: bool) -> None:
+        if is_stalled == self._is_stalled:
+            return
+        self._is_stalled = is_stalled
+        loop = asyncio.get_running_loop()
+        if is_stalled:
+            loop.add_writer(self._descriptor, self._write_what_is_kept)
+        else:
+            loop.remove_writer(self._descriptor)

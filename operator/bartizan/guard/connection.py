@@ -194,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
     def _ask_for_body(self) -> None:
         """Somebody waits for the body: tell a caller that asked before sending it."""
         request = self._incoming.request
-        if request is not None and request.head.values(b"expect") == [b"100-continue"]:
+        if request is not None and request.head.values(b"expect") == (b"100-continue",):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _drop(self, size: int) -> None:

@@ -21,19 +21,21 @@ def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
     _judge_framing(head)
     if route.has_body:
         _judge_body(head, max_body_bytes)
-    elif head.values(b"transfer-encoding") or head.values(b"content-length") not in ([], [b"0"]):
+    elif head.values(b"transfer-encoding") or head.values(b"content-length") not in ((), (b"0",)):
         raise Refusal(Reason.REQUEST_MALFORMED, "This path takes no body.")
     return route
 
 
 def _judge_framing(head: Head) -> None:
-    if len(head.values(b"host")) != 1 or not head.values(b"host")[0]:
+    hosts = head.values(b"host")
+    if len(hosts) != 1 or not hosts[0]:
         raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header.")
     if head.values(b"upgrade"):
         raise Refusal(Reason.REQUEST_MALFORMED, "This endpoint speaks HTTP/1.1 only and upgrades to nothing.")
-    if [coding.lower() for coding in head.values(b"transfer-encoding")] not in ([], [b"chunked"]):
+    codings = head.values(b"transfer-encoding")
+    if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
         raise Refusal(Reason.REQUEST_MALFORMED, "The only Transfer-Encoding that is read is chunked.")
-    if head.values(b"expect") not in ([], [b"100-continue"]):
+    if head.values(b"expect") not in ((), (b"100-continue",)):
         raise Refusal(Reason.REQUEST_MALFORMED, "The only Expect that is met is 100-continue.")
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from bartizan.guard import allowance, body, front, identity, log, refusal
 from bartizan.guard.answers import Asked, Reader
@@ -144,15 +145,13 @@ class Pipeline:
         asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
         reader = Reader(asked, visit.profile.reading, inspector, visit.tally)
         relay = Relay(reply, reader, sent=request.release, first_byte=first_byte)
-        seconds = enforcement.document.max_stream_seconds if visit.wants_stream else None
+        answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
         try:
-            async with asyncio.timeout(seconds) as wall_clock:
-                await self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
+            if visit.wants_stream:
+                await _within(enforcement.document.max_stream_seconds, answered)
+            else:
+                await answered
             await relay.finish()
-        except TimeoutError as error:
-            if not wall_clock.expired():
-                raise
-            raise Refusal(Reason.STREAM_TOO_LONG, "The stream has taken as long as one may; it was cut.") from error
         finally:
             visit.is_charged = relay.has_begun and not relay.is_error
 
@@ -185,18 +184,24 @@ class Pipeline:
                 self._gate.audit.decision(reason=reason, status=reply.status or None, **visit.described())
         except SinkError:
             self._gate.metrics.audit_lost.inc()
-        metrics = self._gate.metrics
-        metrics.requests.labels(visit.route, reason).inc()
+        self._gate.metrics.request_ended(visit.route, reason)
         if visit.is_let_through:
-            metrics.request_seconds.labels(visit.route).observe(self._gate.clock() - visit.began)
-            metrics.answer_bytes.inc(reply.body_bytes)
+            self._count_answer(visit, reply)
+
+    def _count_answer(self, visit: Visit, reply: Reply) -> None:
+        metrics = self._gate.metrics
+        of_route = metrics.of_route(visit.route)
+        of_route.seconds.observe(self._gate.clock() - visit.began)
+        metrics.answer_bytes.inc(reply.body_bytes)
         if visit.is_charged:
             spent = visit.spent()
-            metrics.tokens.labels(visit.route, "input").inc(spent.input)
-            metrics.tokens.labels(visit.route, "output").inc(spent.output)
-            metrics.tokens_beyond.inc(max(0, spent.input - visit.most.input) + max(0, spent.output - visit.most.output))
+            of_route.input_tokens.inc(spent.input)
+            of_route.output_tokens.inc(spent.output)
+            beyond = max(0, spent.input - visit.most.input) + max(0, spent.output - visit.most.output)
+            if beyond:
+                metrics.tokens_beyond.inc(beyond)
         if visit.first_byte is not None:
-            metrics.first_byte_seconds.labels(visit.route).observe(visit.first_byte - visit.began)
+            of_route.first_byte_seconds.observe(visit.first_byte - visit.began)
 
     def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
         spent = visit.spent()
@@ -223,6 +228,16 @@ def _cutter(visit: Visit, reply: Reply) -> Callable[[], None]:
             task.cancel()
 
     return cut
+
+
+async def _within(seconds: float, stream: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(seconds) as wall_clock:
+            await stream
+    except TimeoutError as error:
+        if not wall_clock.expired():
+            raise
+        raise Refusal(Reason.STREAM_TOO_LONG, "The stream has taken as long as one may; it was cut.") from error
 
 
 def _rounded(seconds: float) -> float:

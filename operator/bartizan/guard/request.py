@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
@@ -14,18 +13,23 @@ SHARES = 4
 """One client may hold this part of the budget, or one whole body: what it leaves unfinished shuts out nobody else."""
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
     """The request line and the header, names in lower case; `fault` says why the wire already refuses it."""
 
-    method: bytes
-    path: bytes
-    fields: tuple[Field, ...]
-    fault: Refusal | None = None
+    __slots__ = ("_values", "fault", "fields", "method", "path")
 
-    def values(self, name: bytes) -> list[bytes]:
+    def __init__(self, method: bytes, path: bytes, fields: tuple[Field, ...], fault: Refusal | None = None) -> None:
+        self.method = method
+        self.path = path
+        self.fields = fields
+        self.fault = fault
+        self._values: dict[bytes, tuple[bytes, ...]] = {}
+        for name, value in fields:
+            self._values[name] = (*self._values.get(name, ()), value)
+
+    def values(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of the header `name`, in order: a second one is never dropped unseen."""
-        return [value for key, value in self.fields if key == name]
+        return self._values.get(name, ())
 
 
 class Budget:
