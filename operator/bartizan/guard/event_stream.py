@@ -98,7 +98,7 @@ class EventStream:
                 self._data = [text]
             else:
                 self._data.append(text)
-        elif line.startswith(b"event:"):
+        elif line.startswith(b"event:") or line == b"event":
             self._name = line[6:].removeprefix(b" ")
 
     def _clear(self) -> None:

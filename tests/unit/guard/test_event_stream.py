@@ -24,6 +24,7 @@ def read(*pieces: bytes) -> list[Event]:
         (b"data\n\n", [Event(b"")]),
         (b"event: delta\ndata: a\n\n", [Event(b"a", b"delta")]),
         (b"event: delta\n\n", []),
+        (b"event: delta\nevent\ndata: a\n\n", [Event(b"a")]),
         (b": ping\n\n", [Event(None)]),
         (b": ping\ndata: a\n\n", [Event(b"a")]),
         (b"id: 7\nretry: 10\ndata: a\n\n", [Event(b"a")]),
