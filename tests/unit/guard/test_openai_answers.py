@@ -87,6 +87,8 @@ def test_the_larger_count_is_charged() -> None:
         b'{"choices": [], "usage": 5}',
         b'{"choices": [], "usage": {"prompt_tokens": -1}}',
         b'{"choices": [], "usage": {"prompt_tokens": true}}',
+        b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [-Infinity]}}]}',
+        b'{"choices": [{"index": 0, "delta": {}, "x": NaN}]}',
         b"[" * 100_000,
     ],
 )
@@ -100,6 +102,22 @@ def test_every_string_of_a_choice_is_seen_but_why_it_ended() -> None:
     choice = {"index": 0, "delta": {"a": [{"b": "1"}]}, "text": "2", "x": {"y": "3"}, "finish_reason": "stop"}
     run(holding, chunk({**choice, "stop_reason": "</s>"}))
     assert set(holding.seen.values()) == {"1", "2", "3"}
+
+
+def test_a_reason_that_is_no_word_is_seen_like_any_other_text() -> None:
+    holding = HoldBack(0)
+    run(holding, chunk({"index": 0, "finish_reason": {"said": "1"}, "stop_reason": ["2"]}))
+    assert set(holding.seen.values()) == {"1", "2"}
+
+
+def test_fields_of_an_answer_that_nobody_reads_go_no_further() -> None:
+    """llama.cpp's `__verbose` repeats the text, vLLM's `kv_transfer_params` names hosts."""
+    more = {"__verbose": {"content": "a"}, "timings": {"predicted_n": 1}, "content": "a"}
+    (event,), _ = run(LetPass(), chunk(said("a"), **more))
+    assert json.loads(event) == json.loads(chunk(said("a")))
+    answer = {"id": "x", "choices": [{"index": 0, "message": {"content": "a"}}]}
+    out = openai_answers.read_whole(json.dumps({**answer, **more}).encode(), LetPass(), Tally())
+    assert json.loads(out) == answer
 
 
 def test_a_changed_chunk_keeps_what_only_ascii_can_say() -> None:

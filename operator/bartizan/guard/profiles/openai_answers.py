@@ -18,8 +18,10 @@ MAX_DEPTH = 32
 """Objects and lists within one another in a choice; real ones have five."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
+_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"})
+"""Of an answer's own fields, those that go on: servers put texts and more into others, where nobody looks for them."""
 _WITHOUT_TEXT = frozenset({"index", "finish_reason", "stop_reason"})
-"""Of a choice's fields, those that say why it has ended; the seam sees every string in all others."""
+"""Of a choice's fields, those that say in a word why it has ended; the seam sees every string in all others."""
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 Spot = tuple[tuple[Step, ...], Any, Any]
@@ -47,7 +49,7 @@ class ChunkReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list) or chunk.get("error") is not None:
             raise AnswerError("a chunk that holds no choices, or an error")
-        has_changed = self._read_usage(chunk, has_choices=bool(choices))
+        has_changed = _leave_out_unknown(chunk) | self._read_usage(chunk, has_choices=bool(choices))
         before: list[bytes] = []
         for choice in choices:
             has_changed |= self._read_choice(choice)
@@ -125,7 +127,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without choices")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
-    has_changed = False
+    has_changed = _leave_out_unknown(answer)
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")
@@ -139,6 +141,15 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     return _encode(answer) if has_changed else body
 
 
+def _leave_out_unknown(answer: dict[str, Any]) -> bool:
+    """Whether there was anything to leave out."""
+    if answer.keys() <= _FIELDS:
+        return False
+    for name in answer.keys() - _FIELDS:
+        del answer[name]
+    return True
+
+
 def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
     """Raises AnswerError."""
     if not isinstance(said, dict):
@@ -150,9 +161,16 @@ def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
     return Amount(*whole)
 
 
+def _no_number(name: str) -> Any:  # noqa: ANN401
+    raise AnswerError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
+
+
 def _load(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise AnswerError("not JSON") from error
     if not isinstance(value, dict):
@@ -183,7 +201,7 @@ def _spots(choice: dict[str, Any]) -> list[Spot]:
     """Every string of a choice. A list and no generator: this runs for each chunk of each stream."""
     found: list[Spot] = []
     for name, value in choice.items():
-        if name not in _WITHOUT_TEXT and value is not None:
+        if value is not None and (name not in _WITHOUT_TEXT or isinstance(value, dict | list)):
             _gather(choice, name, (name,), found)
     return found
 
