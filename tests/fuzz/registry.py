@@ -1,0 +1,29 @@
+"""All targets by name; each is imported when it is asked for."""
+
+import importlib
+
+from tests.fuzz.target import Target
+
+NAMES = (
+    "incoming",
+    "connection",
+    "model_answer",
+    "strict_json",
+    "schema",
+    "canary",
+    "event_stream",
+    "stream_answer",
+    "whole_answer",
+    "rates",
+    "budgets",
+    "identity",
+    "document",
+)
+
+
+def named(name: str) -> Target:
+    """The target in the module of that name."""
+    if name not in NAMES:
+        raise KeyError(f"{name}: no such target; there are {', '.join(NAMES)}")
+    found: Target = importlib.import_module(f"tests.fuzz.targets.{name}").TARGET
+    return found

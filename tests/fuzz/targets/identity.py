@@ -1,0 +1,57 @@
+"""Credentials: nobody is let in but who sends one whole key, once, as a bearer; all others look alike."""
+
+import random
+
+from tests.fuzz.mutation import Mutator
+from tests.fuzz.target import Target
+from tests.unit.guard.running import client_key, credential
+
+from bartizan.guard import identity
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.request import Head
+from bartizan.policy.reasons import Reason
+
+CLIENTS = ("chat-ui", "batch", "a")
+KEYS = {client_key(client).id.encode(): client_key(client) for client in CLIENTS}
+RIGHT = {credential(client).reveal().encode(): client for client in CLIENTS}
+_SEEDS = (
+    *(b"authorization: Bearer " + key for key in RIGHT),
+    b"authorization: bearer " + next(iter(RIGHT)) + b"\nhost: x",
+    b"x-api-key: " + next(iter(RIGHT)),
+    b"authorization: Bearer " + credential(epoch=2).reveal().encode(),
+)
+_WORDS = (
+    *(b"authorization: ", b"proxy-authorization: ", b"x-api-key: ", b"api-key: ", b"Bearer ", b"bearer ", b"BEARER "),
+    *(b"Basic ",),
+    *(b"btzn_", b".", b"..", b" ", b"  ", b"\n", b"=", b",", b"\xc3\xa9", *RIGHT, *KEYS),
+)  # fmt: skip
+_MUTATOR = Mutator(_SEEDS, _WORDS)
+_CREDENTIALS = (b"authorization", b"proxy-authorization", b"x-api-key", b"api-key")
+
+
+def make(chance: random.Random) -> bytes:
+    return _MUTATOR.make(chance)
+
+
+def judge(case: bytes) -> None:
+    fields = tuple(
+        (name.lower(), value) for name, colon, value in (line.partition(b": ") for line in case.split(b"\n")) if colon
+    )
+    given = [field for field in fields if field[0] in _CREDENTIALS]
+    try:
+        key = identity.judge(Head(b"POST", b"/", fields), KEYS)
+    except Refusal as refusal:
+        expected = Reason.CREDENTIAL_INVALID if given else Reason.CREDENTIAL_MISSING
+        assert refusal.reason == expected  # noqa: PT017 -- most cases are refused
+        assert len(given) != 1 or not _is_right(*given[0]), "a right key was refused"
+        return
+    assert len(given) == 1, "one credential of several was chosen"
+    assert _is_right(*given[0]), "a wrong credential was let in"
+    assert key.client == RIGHT[given[0][1][len(b"Bearer ") :]], "one client's key let in another"
+
+
+def _is_right(name: bytes, value: bytes) -> bool:
+    return name == b"authorization" and value[:7].lower() == b"bearer " and value[7:] in RIGHT
+
+
+TARGET = Target("identity", make, judge)
