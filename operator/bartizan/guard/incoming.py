@@ -63,9 +63,10 @@ class Incoming:
 
     def refused(self, refusal: Refusal) -> Request:
         """A request in place of the one that came, with whatever is known of it, to be answered with the refusal."""
+        method = self._parser.get_method() if self._target else b""  # a refused HEAD has no body either
         if self.request is not None:
             self.request.release()
-        method = self.request.head.method if self.request is not None else b""
+            method = self.request.head.method
         self.keeps_alive = False
         self.request = self._make(Head(method, self._target[:MAX_HEADER_BYTES], (), fault=refusal))
         return self.request

@@ -184,6 +184,14 @@ def test_t30_a_path_takes_its_one_method(guard: Guard, method: bytes) -> None:
     assert b"\r\nAllow: POST\r\n" in answer
 
 
+def test_t30_a_head_that_is_refused_has_no_body_either(guard: Guard) -> None:
+    """A proxy in front would take the body for the next answer."""
+    for line in (b"X: y", b"X-Null: a\x00b"):
+        answer = guard.raw(request_bytes(b"", line, method=b"HEAD", path=b"/v1/models"))
+        assert _status(answer) in (400, 405)
+        assert answer.endswith(b"\r\n\r\n")
+
+
 def test_t31_nothing_of_the_callers_header_reaches_the_model(guard: Guard, model: Model) -> None:
     forged = {"X_Bartizan_Client": "admin", "X_Forwarded_For": "10.0.0.1", "X_Forwarded_Client_Cert": "Subject=root",
               "Forwarded": "for=admin", "X_Conversation_Id": "survive", "Cookie": "a=b", "Traceparent": "00-1-1-00",
