@@ -40,8 +40,8 @@ def read(written: bytes, *, methods: list[bytes]) -> list[Answer]:
 def _body(rest: bytes, headers: dict[bytes, bytes], *, has_body: bool) -> tuple[bytes, bool, bytes]:
     length, coding = headers.get(b"Content-Length"), headers.get(b"Transfer-Encoding")
     assert (length is None) != (coding is None), "an answer is framed in one way"
-    if not has_body:
-        return b"", True, rest
+    if not has_body and not (rest and headers.get(b"Connection") == b"close"):
+        return b"", True, rest  # where not even the request line could be read, nobody knows that it was a HEAD
     if length is not None:
         return rest[: int(length)], len(rest) >= int(length), rest[int(length) :]
     return _chunks(rest)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,7 @@ from bartizan.guard.budgets import Budgets
 from bartizan.guard.connection import Surroundings
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.document_watch import DocumentWatch, Trust
-from bartizan.guard.inspection import LetPass
+from bartizan.guard.inspection import Inspector
 from bartizan.guard.listener import Listener
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
@@ -86,7 +86,7 @@ class CountingModel:
 class InProcess:
     """One guard for many cases; `idle` says what a case has left behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, inspector: Callable[[], Inspector]) -> None:
         self.tape, self.model = Tape(), CountingModel()
         self.listener = Listener(most=BOUNDS.connections, counted=lambda _: None)
         self.deadlines, self.budget = Deadlines(), Budget(WAITING_BYTES, each=BOUNDS.body_bytes)
@@ -98,7 +98,7 @@ class InProcess:
             rates=Rates(),
             slots=Slots(),
             budgets=Budgets(lambda: 0),
-            inspector=LetPass,
+            inspector=inspector,
             underway=Underway(),
             max_body_bytes=BOUNDS.body_bytes,
             clock=lambda: 0.0,

@@ -11,6 +11,7 @@ NAMES = (
     "strict_json",
     "schema",
     "canary",
+    "bypass",
     "event_stream",
     "stream_answer",
     "whole_answer",
