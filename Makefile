@@ -46,7 +46,7 @@ RUN := PATH=$(BIN):$$PATH
 PYTEST := $(RUN) python -m pytest -q
 
 .PHONY: test
-test: lint test-unit test-cluster test-node ## Run everything that CI runs
+test: lint test-unit test-model test-cluster test-node ## Run everything that CI runs
 
 .PHONY: lint
 lint: $(VENV)/.complete ## Style, types, import rules, generated files, shape of the source
@@ -70,6 +70,11 @@ generate: $(VENV)/.complete ## Write what is generated: the chart's CRD, referen
 .PHONY: test-unit
 test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
 	@$(PYTEST) -n 2 tests/house tests/unit
+
+.PHONY: test-model
+test-model: $(VENV)/.complete ## A real model server behind the guard: llama.cpp, which it builds once
+	@$(RUN) python -m tests.llamacpp.build >/dev/null
+	@$(PYTEST) tests/llamacpp
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up itself
