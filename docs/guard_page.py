@@ -27,7 +27,7 @@ The path must be one of these byte for byte, without a query.
 LIMITS = f"""
 A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines. Bodies are
 UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
-`Authorization: Bearer <key>`, and no other credential header beside it.
+`Authorization: Bearer <key or token>`, and no other credential header beside it.
 
 ## Refusals
 
@@ -57,7 +57,7 @@ hashes and names only. Everything else that the guard says goes to standard erro
 | `audit` | When | Fields |
 |---|---|---|
 | `start` | first line of a process | |
-| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `key` (its id), `method`, `path`, `route`, `model`, `stream`, `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion` |
+| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `key` (its id; of a [token](../identity.md) instead `issuer`, `subject` and `pod`), `method`, `path`, `route`, `model`, `stream`, `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion` |
 | `outcome` | at the end of what was let through | `request`, `client`, `reason`, `status`, `answerBytes`, `inputTokens`, `outputTokens` (what was charged), `seconds`, `firstByteSeconds` |
 
 Every line also has `at`, `endpoint`, `chain` (random, one for each process), `number` (from 0), `lost` (lines that could not be

@@ -18,6 +18,7 @@ Reach = Literal["listed", "everywhere", "overgranted"]
 TABLE = yaml.safe_load((Path(__file__).parent / "chart_attempts.yaml").read_text())
 LISTED = "team-a"
 UNLISTED = "team-b"
+CLIENTS = "clients"
 ENDPOINT_LABELS = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.ENDPOINT_LABEL: "llama"}
 UNOWNED = {"ModelDeployment"}
 CONTENT_TYPES = {"patch": "application/merge-patch+json", "apply": "application/apply-patch+yaml"}

@@ -11,12 +11,12 @@ from tests.cluster.installation import ACCOUNT, NAMESPACE, Answer, Caller, Reque
 from tests.localcluster.api import control_plane
 
 pytestmark = pytest.mark.cluster
-LISTED = ("--set", f"namespaces={{{attempts.LISTED}}}")
+LISTED = ("--set", f"namespaces={{{attempts.LISTED}}}", "--set", f"clientNamespaces={{{attempts.CLIENTS}}}")
 
 
 def _installed(reach: Reach) -> Iterator[Caller]:
     with control_plane() as cluster:
-        for namespace in (attempts.LISTED, attempts.UNLISTED):
+        for namespace in (attempts.LISTED, attempts.UNLISTED, attempts.CLIENTS):
             cluster.kubectl("create", "namespace", namespace)
         install(cluster, *(LISTED if reach == "listed" else ()))
         if reach == "overgranted":

@@ -67,7 +67,7 @@ def manifests(wish: ModelDeployment, installation: Surroundings) -> Iterator[dic
     identity = wish.identity
     yield network_policy.build(wish, installation)
     yield _without_values(guard_document.build_secret(identity, ""))
-    for client in wish.spec.clients:
+    for client in wish.spec.key_clients:
         credential = keys.client_credential(SAMPLE_ROOT, identity, client.name, epoch=client.key_epoch)
         yield _without_values(client_secret.build(identity, client.name, credential))
     yield service_account.build(wish)

@@ -148,6 +148,10 @@ class Api:
         """As `list`, of each object only its `metadata`: a fraction of the bytes."""
         return await self._list(kind, namespace, labels, METADATA_LIST)
 
+    async def page(self, path: str) -> Manifest:
+        """What the API server says at a path that is no object's, such as its issuer's keys."""
+        return await self._transport.send(Call("GET", path, is_repeatable=True))
+
     async def look(self, kind: Kind, namespace: str | None = None) -> None:
         """Raises `ApiError` where the kind cannot be listed: it does not exist, or we may not."""
         query = (("limit", "1"),)

@@ -129,6 +129,16 @@ def plain_http(world: World, findings: Findings) -> Verdict:
     )
 
 
+def clients_resolved(world: World, findings: Findings) -> Verdict:
+    if findings.deployment is None:
+        return Verdict(None, Reason.SPEC_REFUSED)
+    if findings.identities is None:
+        return _nobody_asked(world, findings)
+    if findings.identities.problems:
+        return Verdict(False, Reason.CLIENTS_UNRESOLVED, "; ".join(findings.identities.problems[:MAX_PROBLEMS]))
+    return Verdict(True, Reason.ALL_CLIENTS_RESOLVED)
+
+
 def ready(world: World, findings: Findings) -> Verdict:
     for check in (_blocked, _ungated, _without_pods, _failing):
         verdict = check(world, findings)
@@ -193,6 +203,7 @@ JUDGES: dict[str, Callable[[World, Findings], Verdict]] = {
     "EnforcementVerified": enforcement_verified,
     "InSync": in_sync,
     "PlainHTTP": plain_http,
+    "ClientsResolved": clients_resolved,
     "Ready": ready,
 }
 """In the order in which they are shown."""

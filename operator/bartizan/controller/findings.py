@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bartizan.controller.api import ApiError
 from bartizan.controller.apply import FormerLifeError, NameTakenError, Outcome
 from bartizan.controller.guards import GuardReport, GuardState
+from bartizan.controller.identities import Identities
 from bartizan.controller.revision import Accepted
 from bartizan.policy.document import GuardDocument
 from bartizan.policy.epochs import Ledger
@@ -26,6 +27,8 @@ class Findings:
     """None until it is known: a ledger that nobody has read must never be written."""
     document: GuardDocument | None = None
     document_hash: str = ""
+    identities: Identities | None = None
+    """None until it is learnt who the clients are."""
     is_root_lost: bool = False
     taken: list[str] = field(default_factory=list)
     failure: str = ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bartizan.controller import rendering, status, together
-from bartizan.controller.builders import client_secret, guard_document
+from bartizan.controller.builders import client_secret, guard_document, trusted_issuers
 from bartizan.controller.findings import Findings
 from bartizan.controller.observe import World
 from bartizan.controller.rendering import Renderer
@@ -28,7 +28,9 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     renderer = Renderer(findings.spec or {}, tools.surroundings, document_key)
     keeps_pods = renderer.keeps_pods(accepted, may_roll=lambda: tools.pacer.may_roll(world.deployment))
     replicas = rendering.sharing_replicas(world, wish, is_about_to_roll=not keeps_pods)
-    built = guard_document.build(wish, root, ledger.current(), replicas=replicas)
+    findings.identities = await tools.learner.learn(wish)
+    issuers = trusted_issuers.build(wish, findings.identities)
+    built = guard_document.build(wish, root, ledger.current(), replicas=replicas, issuers=issuers)
     findings.document, text = rendering.choose_document(built, last, root, now=tools.now())
     findings.document_hash = document.hash_of(text)
     if accepted is not None and keeps_pods:

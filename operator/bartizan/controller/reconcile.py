@@ -21,6 +21,7 @@ from bartizan.controller import (
 from bartizan.controller.api import ApiError
 from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
+from bartizan.controller.identities import LOOK_AGAIN_SECONDS
 from bartizan.controller.log import logger
 from bartizan.controller.next_look import NextLook
 from bartizan.controller.observe import World, observe
@@ -156,7 +157,7 @@ class Reconciler:
             ledger = epochs.read(manifest.get("status", {}))
             if ledger is None:
                 ledger = epochs.begin(self.tools.now(), is_first=accepted is None)
-            findings.ledger = epochs.advance(ledger, in_force.deployment.spec.clients)
+            findings.ledger = epochs.advance(ledger, in_force.deployment.spec.key_clients)
         findings.policy_was_deleted = policy_keeper.was_deleted(world)
 
     def _newest(self, world: World, found: tuple[Accepted, ...]) -> Accepted | None:
@@ -221,8 +222,10 @@ class Reconciler:
         self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
     def _own_wait(self, world: World, findings: Findings) -> float | None:
-        """None but for an endpoint that leaves a change alone for a while, or waits for its turn to roll out."""
+        """None but for an endpoint that leaves a change alone, has clients nobody tells of, or waits to roll out."""
         pauses = [outcome.wait_seconds for outcome in findings.outcomes if outcome.wait_seconds]
+        if findings.deployment is not None and findings.deployment.spec.token_clients:
+            pauses.append(LOOK_AGAIN_SECONDS)
         if pauses:
             return min(pauses)
         live = owned.live_template(world)

@@ -11,8 +11,10 @@ import aiohttp
 from bartizan.controller.api import Api
 from bartizan.controller.apply import Applier
 from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.controller.cluster_keys import ClusterKeys
 from bartizan.controller.events import Recorder
 from bartizan.controller.guards import Guards, ask_over_http
+from bartizan.controller.identities import Learner
 from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
 from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWriter
@@ -31,6 +33,7 @@ class Tools:
     surroundings: Surroundings
     pacer: Pacer
     root: RootKeeper
+    learner: Learner
     now: Callable[[], datetime]
     sees_secrets: bool = False
     """Whether owned Secrets may be listed."""
@@ -54,6 +57,7 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
             surroundings=surroundings(settings),
             pacer=Pacer(settings, clock=time.monotonic),
             root=RootKeeper(api, settings, clock=time.monotonic),
+            learner=Learner(api, ClusterKeys(api, clock=time.monotonic)),
             now=_now,
             sees_secrets=settings.watch_secrets,
         )

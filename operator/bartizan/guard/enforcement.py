@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bartizan.guard.costs import Caps
 from bartizan.guard.profiles import openai
 from bartizan.guard.profiles.contract import Profile
+from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
 from bartizan.policy import limits, tokens
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
@@ -25,6 +26,10 @@ class Enforcement:
     hash: str
     profile: Profile
     keys: Mapping[bytes, ClientKey]
+    verifier: Verifier | None
+    """None where no issuer is trusted: then nothing but a key is a credential."""
+    standings: frozenset[bytes]
+    """Of every caller that may come in now."""
     paces: tuple[limits.Pace, ...]
     budgets: tuple[tokens.Budget, ...]
     caps: Caps
@@ -41,11 +46,15 @@ def prepare(document: GuardDocument, text: bytes) -> Enforcement:
 
 
 def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
+    keys = {key.id.encode("ascii"): key for key in document.keys}
+    verifier = Verifier(document.issuers) if document.issuers else None
     return Enforcement(
         document=document,
         hash=documents.hash_of(text.strip().decode("ascii")),
         profile=PROFILES[document.protocol],
-        keys={key.id.encode("ascii"): key for key in document.keys},
+        keys=keys,
+        verifier=verifier,
+        standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),
         paces=tuple(
             limits.share(window.limit, window.window_seconds, replicas=document.replicas)
             for window in document.requests

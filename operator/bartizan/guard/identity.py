@@ -1,12 +1,14 @@
-"""Knows who asks: one API key, looked up by its id, compared by the hash of its secret."""
+"""Knows who asks: one credential, an API key found by its id and compared by its secret's hash, or one signed token."""
 
 import hashlib
 import hmac
 from collections.abc import Mapping
 
 from bartizan.guard import refusal
+from bartizan.guard.caller import Caller
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
+from bartizan.guard.verifier import Verifier
 from bartizan.policy.document import ClientKey
 from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.reasons import Reason
@@ -15,18 +17,26 @@ _CREDENTIAL_HEADERS = (b"authorization", b"proxy-authorization", b"x-api-key", b
 _PREFIX = KEY_PREFIX.encode("ascii")
 _NOBODY = ClientKey(id="", sha256="0" * 64, client="")
 """Compared with when an id is unknown, so that it takes the same work as a wrong secret."""
+_DOTS_OF_A_TOKEN = 2
+"""Three parts (RFC 7515, 3.1); a key has one dot."""
 
 
-def judge(head: Head, keys: Mapping[bytes, ClientKey]) -> ClientKey:
-    """The key that the request holds; raises Refusal. Wrong, unknown and retired keys look alike to the caller."""
+def judge(head: Head, keys: Mapping[bytes, ClientKey], *, verifier: Verifier | None = None, now: float = 0.0) -> Caller:
+    """Whose credential the request holds; raises Refusal, to the caller the same for every way to be wrong.
+
+    `verifier` judges tokens at Unix time `now`, where the document trusts an issuer.
+    """
     given = [field for field in head.fields if field[0] in _CREDENTIAL_HEADERS]
     if not given:
-        raise Refusal(Reason.CREDENTIAL_MISSING, "Send the endpoint's API key as Authorization: Bearer <key>.")
+        message = "Send the endpoint's API key, or a token made for it, as Authorization: Bearer <key or token>."
+        raise Refusal(Reason.CREDENTIAL_MISSING, message)
     scheme, _, token = given[0][1].partition(b" ")
+    is_one_bearer = len(given) == 1 and given[0][0] == b"authorization" and scheme.lower() == b"bearer"
+    if verifier and is_one_bearer and token.count(b".") == _DOTS_OF_A_TOKEN and not token.startswith(_PREFIX):
+        return verifier.verify(token, now)
     key_id, _, secret = token.removeprefix(_PREFIX).partition(b".")
     key = keys.get(key_id, _NOBODY)
     is_secret_right = hmac.compare_digest(hashlib.sha256(secret).hexdigest(), key.sha256)
-    is_one_bearer = len(given) == 1 and given[0][0] == b"authorization" and scheme.lower() == b"bearer"
     if is_secret_right and is_one_bearer and token.startswith(_PREFIX) and key is not _NOBODY:
-        return key
+        return Caller(key.client, standing=key_id, key_id=key.id)
     raise refusal.bad_credential(Reason.CREDENTIAL_INVALID)

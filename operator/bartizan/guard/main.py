@@ -66,7 +66,7 @@ def build(chosen: Settings) -> Parts:
     def taken_up(taken: Enforcement) -> None:
         memory.keep(taken.document.version)
         metrics.document_version.set(taken.document.version)
-        underway.withdraw_all_but(taken.keys)
+        underway.withdraw_all_but(taken.standings)
 
     documents = DocumentWatch(chosen.document, trust, taken_up=taken_up)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
@@ -87,6 +87,7 @@ def build(chosen: Settings) -> Parts:
         underway=underway,
         max_body_bytes=chosen.bounds.body_bytes,
         clock=time.monotonic,
+        wall_clock=time.time,
         is_draining=is_draining,
     )
     return Parts(gate, listener, deadlines, Status(documents, upstream, endpoint, is_draining), sink)

@@ -11,6 +11,7 @@ from bartizan.guard import allowance, body, front, identity, log, refusal
 from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
+from bartizan.guard.caller import Caller
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.inspection import Inspector
@@ -47,6 +48,8 @@ class Gate:
     underway: Underway
     max_body_bytes: int
     clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    """Unix time, which tokens' dates are held against."""
     is_draining: Callable[[], bool]
 
 
@@ -79,13 +82,13 @@ class Pipeline:
     async def _pass(self, visit: Visit, request: Request, reply: Reply) -> None:
         """Every stage in its order; whoever comes to the end was let through everything."""
         route = self._judge_front(visit, request)
-        enforcement = self._identify(visit)
+        enforcement, caller = self._identify(visit)
         if not request.is_complete:  # a client over its rate hears so before its body is read
             self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
         request.belongs_to(visit.client)
         raw = await request.body()
         if self._gate.documents.current is not enforcement:
-            enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
+            enforcement, caller = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
         self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
         judged = body.judge(raw, route, enforcement) if route.has_body else None
@@ -102,7 +105,7 @@ class Pipeline:
             del judged  # a long answer must not hold on to what was asked
             self._decide(visit)
             reply.limits = self._left(visit)
-            with self._gate.underway.hold(visit.key_id or "", _cutter(visit, reply)):
+            with self._gate.underway.hold(caller.standing, _cutter(visit, reply)):
                 await self._forward(visit, route, inspector, request, reply)
 
     def _judge_front(self, visit: Visit, request: Request) -> Route:
@@ -114,15 +117,16 @@ class Pipeline:
             raise refusal.unavailable(Reason.DRAINING)
         return route
 
-    def _identify(self, visit: Visit) -> Enforcement:
+    def _identify(self, visit: Visit) -> tuple[Enforcement, Caller]:
         current = self._gate.documents.current
         if current is None:
             raise refusal.unavailable(Reason.DOCUMENT_ABSENT)
         visit.enforcement = current
-        visit.client, visit.key_id = "", None
-        key = identity.judge(visit.head, current.keys)
-        visit.client, visit.key_id = key.client, key.id
-        return current
+        visit.client, visit.caller = "", None
+        now = self._gate.wall_clock()
+        caller = identity.judge(visit.head, current.keys, verifier=current.verifier, now=now)
+        visit.client, visit.caller = caller.client, caller
+        return current, caller
 
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True

@@ -32,6 +32,21 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.CREDENTIAL_MISSING: HTTPStatus.UNAUTHORIZED,
     Reason.CREDENTIAL_INVALID: HTTPStatus.UNAUTHORIZED,
     Reason.CREDENTIAL_WITHDRAWN: HTTPStatus.UNAUTHORIZED,
+    **dict.fromkeys(
+        (
+            Reason.TOKEN_MALFORMED,
+            Reason.TOKEN_ISSUER_UNKNOWN,
+            Reason.TOKEN_KEY_UNKNOWN,
+            Reason.TOKEN_SIGNATURE_INVALID,
+            Reason.TOKEN_AUDIENCE_WRONG,
+            Reason.TOKEN_EXPIRED,
+            Reason.TOKEN_NOT_YET_VALID,
+            Reason.TOKEN_LIFETIME_EXCESSIVE,
+            Reason.TOKEN_SUBJECT_UNKNOWN,
+            Reason.TOKEN_ACCOUNT_REPLACED,
+        ),
+        HTTPStatus.UNAUTHORIZED,
+    ),
     Reason.JSON_INVALID: HTTPStatus.BAD_REQUEST,
     Reason.FIELD_UNKNOWN: HTTPStatus.BAD_REQUEST,
     Reason.FIELD_INVALID: HTTPStatus.BAD_REQUEST,
@@ -54,7 +69,7 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.INTERNAL_FAULT: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-CHALLENGED = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_INVALID, Reason.CREDENTIAL_WITHDRAWN})
+CHALLENGED = frozenset(reason for reason, status in STATUS.items() if status is HTTPStatus.UNAUTHORIZED)
 
 UNAVAILABLE_RETRY_SECONDS = 2
 """An outage's Retry-After: long enough to spare a server that starts, short enough that callers come back soon."""
@@ -66,8 +81,11 @@ def fault() -> Refusal:
 
 
 def bad_credential(reason: Reason) -> Refusal:
-    """The same words for every way in which a key can be bad."""
-    return Refusal(reason, "The API key is not valid here. Take it anew from the client's Secret.")
+    """The same words for every way in which a key or a token can be bad."""
+    message = (
+        "The API key or token is not valid here. Take it anew: a key from the client's Secret, a token from its issuer."
+    )
+    return Refusal(reason, message)
 
 
 def unavailable(reason: Reason, message: str = "The endpoint is not available now; try again shortly.") -> Refusal:

@@ -1,4 +1,4 @@
-"""Knows which answers are under way by whose key, so that a key that is withdrawn ends them too."""
+"""Knows which answers are under way by whose standing, so that a key or client that is withdrawn ends them too."""
 
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ class Underway:
         self._held: dict[object, tuple[bytes, Callable[[], None]]] = {}
 
     @contextmanager
-    def hold(self, key_id: str, cut: Callable[[], None]) -> Iterator[None]:
-        """While held, `cut` is called once if the key is withdrawn."""
+    def hold(self, standing: bytes, cut: Callable[[], None]) -> Iterator[None]:
+        """While held, `cut` is called once if the caller's standing is withdrawn."""
         mark = object()
-        self._held[mark] = (key_id.encode("ascii"), cut)
+        self._held[mark] = (standing, cut)
         try:
             yield
         finally:
             self._held.pop(mark, None)
 
     def withdraw_all_but(self, valid: Container[bytes]) -> None:
-        """Cut what came with a key whose id is not `valid`."""
-        for mark, (key_id, cut) in list(self._held.items()):
-            if key_id not in valid:
+        """Cut what came by a standing that is not `valid`."""
+        for mark, (standing, cut) in list(self._held.items()):
+            if standing not in valid:
                 del self._held[mark]
                 cut()

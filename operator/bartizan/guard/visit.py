@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bartizan.guard.audit import Value
 from bartizan.guard.body import Body
+from bartizan.guard.caller import Caller
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.profiles.contract import Profile
 from bartizan.guard.request import Head
@@ -13,6 +14,8 @@ from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.tokens import Amount
 
 MAX_SHOWN_PATH = 128
+_TOKEN_PREFIX = "eyJ"  # noqa: S105
+"""How every JSON object begins in base64, and so every token."""
 NOTHING = Amount()
 
 
@@ -26,7 +29,7 @@ class Visit:
     enforcement: Enforcement | None = None
     route: str = ""
     client: str = ""
-    key_id: str | None = None
+    caller: Caller | None = None
     body_bytes: int | None = None
     body_sha256: str | None = None
     wants_stream: bool = False
@@ -69,7 +72,7 @@ class Visit:
         return {
             "request": self.request_id,
             "client": self.client or None,
-            "key": self.key_id,
+            **(self.caller.described() if self.caller else {"key": None}),
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),
             "route": self.route or None,
@@ -85,4 +88,4 @@ class Visit:
 def _shown(path: bytes) -> str:
     """The path without its query, bounded, and without anything that might be a key."""
     text = path.partition(b"?")[0][:MAX_SHOWN_PATH].decode("ascii", "replace")
-    return "(holds a key)" if KEY_PREFIX in text else text
+    return "(holds a key)" if KEY_PREFIX in text or _TOKEN_PREFIX in text else text

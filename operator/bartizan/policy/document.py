@@ -7,19 +7,23 @@ them blindly, again and again, without changing anything.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from bartizan.policy import jwks
+from bartizan.policy.jwks import VerifyKey
 from bartizan.policy.reasons import Reason
 
 API_VERSION = "guard.bartizan.dev/v1"
 TYPE = "bartizan-guard-document+jws"
 MAX_BYTES = 512 * 1024
-"""Half of what a Secret may hold; a document of the maximal 64 clients takes some 20 KB."""
+"""Half of what a Secret may hold; a document of the maximal 64 clients takes some 20 KB, an issuer's keys as much."""
+SERVICE_ACCOUNT = "ServiceAccount"
+"""The type of the one issuer that is the cluster itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,30 @@ class TokenWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenClient:
+    """Whom a token may name: its `sub`, exactly, and the UID of that ServiceAccount."""
+
+    client: str
+    subject: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """One that may say who a caller is: `issuer` and `audience` equal a token's `iss` and `aud`, to the letter.
+
+    A token may be valid for `max_lifetime_seconds` from its issue at most.
+    """
+
+    type: str
+    issuer: str
+    audience: str
+    max_lifetime_seconds: int
+    keys: tuple[VerifyKey, ...]
+    clients: tuple[TokenClient, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GuardDocument:
     """What a guard enforces. Figures are totals over all replicas; each guard takes its share.
 
@@ -76,6 +104,8 @@ class GuardDocument:
     max_stream_seconds: int
     concurrent: int
     concurrent_per_client: int
+    issuers: tuple[TrustedIssuer, ...] = ()
+    """Left out where there are none: such documents are, to the byte, what they were before there were issuers."""
 
 
 class DocumentError(Exception):
@@ -88,7 +118,7 @@ class DocumentError(Exception):
 
 def content_hash(document: GuardDocument) -> str:
     """SHA-256 (hex) of everything but the version: equal content needs no new version."""
-    content = asdict(document)
+    content = _content(document)
     del content["version"]
     return hashlib.sha256(_canonical(content)).hexdigest()
 
@@ -100,7 +130,7 @@ def hash_of(text: str) -> str:
 
 def encode(document: GuardDocument, key: Ed25519PrivateKey) -> str:
     """The signed document, ASCII."""
-    payload = _canonical({"apiVersion": API_VERSION, **asdict(document)})
+    payload = _canonical({"apiVersion": API_VERSION, **_content(document)})
     return jwt.PyJWS(algorithms=["EdDSA"]).encode(payload, key, algorithm="EdDSA", headers={"typ": TYPE})
 
 
@@ -144,9 +174,18 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     keys = tuple(ClientKey(**key) for key in data.pop("keys"))
     requests = tuple(RequestWindow(**window) for window in data.pop("requests"))
     tokens = tuple(TokenWindow(**window) for window in data.pop("tokens"))
-    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, **data)
+    issuers = tuple(_issuer(**issuer) for issuer in data.pop("issuers", ()))
+    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, issuers=issuers, **data)
     _check(document)
     return document
+
+
+def _issuer(*, keys: list[dict[str, Any]], clients: list[dict[str, Any]], **rest: Any) -> TrustedIssuer:  # noqa: ANN401
+    return TrustedIssuer(
+        keys=tuple(VerifyKey(**{**key, "algorithms": tuple(key["algorithms"])}) for key in keys),
+        clients=tuple(TokenClient(**client) for client in clients),
+        **rest,
+    )
 
 
 def _check(document: GuardDocument) -> None:
@@ -161,6 +200,31 @@ def _check(document: GuardDocument) -> None:
         raise ValueError("a document without a limit of requests and one of tokens would be no limit at all")
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
+    if len({issuer.issuer for issuer in document.issuers}) != len(document.issuers):
+        raise ValueError("one issuer stands twice")
+    for issuer in document.issuers:
+        _check_issuer(issuer)
+
+
+def _check_issuer(issuer: TrustedIssuer) -> None:
+    if issuer.type != SERVICE_ACCOUNT:
+        raise ValueError("the type of an issuer is not known")
+    texts = [issuer.issuer, issuer.audience, *(text for client in issuer.clients for text in astuple(client))]
+    if not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("an issuer leaves out what a token must say")
+    if type(issuer.max_lifetime_seconds) is not int or issuer.max_lifetime_seconds <= 0:
+        raise ValueError("an issuer's tokens have no lifetime")
+    if len({key.kid for key in issuer.keys}) != len(issuer.keys) or len(issuer.keys) > jwks.MOST_KEYS:
+        raise ValueError("an issuer has too many keys, or two that share one id")
+    if len({client.subject for client in issuer.clients}) != len(issuer.clients):
+        raise ValueError("two clients share one subject")
+
+
+def _content(document: GuardDocument) -> dict[str, Any]:
+    content = asdict(document)
+    if not document.issuers:
+        del content["issuers"]
+    return content
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

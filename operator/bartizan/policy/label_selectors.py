@@ -36,3 +36,20 @@ def names_something(selector: Mapping[str, Any]) -> bool:
     expressions = selector.get("matchExpressions", ())
     positive = any(expression.get("operator") in ("In", "Exists") for expression in expressions)
     return positive or bool(selector.get("matchLabels"))
+
+
+def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """As Kubernetes has it: every label and every expression must hold; `selector` has passed SHAPE."""
+    wanted = selector.get("matchLabels", {})
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _holds(expression, labels) for expression in selector.get("matchExpressions", ())
+    )
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, operator, values = expression["key"], expression["operator"], expression.get("values", ())
+    if operator in ("Exists", "DoesNotExist"):
+        return (key in labels) is (operator == "Exists")
+    if operator == "In":
+        return key in labels and labels[key] in values
+    return labels.get(key) not in values

@@ -60,10 +60,37 @@ class AccessFrom:
     ip_blocks: tuple[str, ...] = ()
 
 
+class Proof(StrEnum):
+    """How clients may prove who they are."""
+
+    API_KEY = "APIKey"
+    SERVICE_ACCOUNT = "ServiceAccount"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceAccountRef:
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
+    """One that may come in: with the key of its epoch, or, where it is a `service_account`, with that one's tokens."""
+
     name: str
     key_epoch: int
+    service_account: ServiceAccountRef | None = None
+
+    @property
+    def proof(self) -> Proof:
+        return Proof.SERVICE_ACCOUNT if self.service_account else Proof.API_KEY
+
+    @property
+    def has_key(self) -> bool:
+        return self.proof is Proof.API_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +188,19 @@ class Spec:
     replicas: int
     serving: Serving
     access_from: AccessFrom
+    proofs: tuple[Proof, ...]
     clients: tuple[Client, ...]
     limits: Limits
     egress: tuple[EgressRule, ...]
     strategy: Strategy
+
+    @property
+    def key_clients(self) -> tuple[Client, ...]:
+        return tuple(client for client in self.clients if client.has_key)
+
+    @property
+    def token_clients(self) -> tuple[Client, ...]:
+        return tuple(client for client in self.clients if not client.has_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,3 +71,17 @@ def policy_twin(endpoint: str) -> str:
 def base_url(endpoint: str, namespace: str) -> str:
     """Where clients inside the cluster reach the guard, in the form that OpenAI's SDKs expect."""
     return f"http://{endpoint}.{namespace}.svc:{GUARD_PORT}/v1"
+
+
+def audience(endpoint: str, namespace: str) -> str:
+    """What a token must be made for to be believed at the endpoint, and nowhere else.
+
+    No address: what looks like one might be the audience of other software that answers there, whose tokens would then
+    open the gate. Neither part can hold a slash, so no two endpoints share one.
+    """
+    return f"{GROUP}/{namespace}/{endpoint}"
+
+
+def service_account_subject(namespace: str, name: str) -> str:
+    """The API server's name for a ServiceAccount, in a token's `sub`; neither part can hold a colon."""
+    return f"system:serviceaccount:{namespace}:{name}"

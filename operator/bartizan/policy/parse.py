@@ -53,6 +53,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     wish = section.get("template")
     containers = allow_list.container_names(wish)
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
+    access.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
     if problems:
         return _listed(problems)
@@ -62,7 +63,8 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
         replicas=section.get("replicas", DEFAULT_REPLICAS),
         serving=served,
         access_from=access.build_from(section.get("access", {})),
-        clients=access.build_clients(section.get("access", {})),
+        proofs=access.build_proofs(section.get("access", {})),
+        clients=access.build_clients(section.get("access", {}), namespace=identity.namespace),
         limits=limits.build(section.get("limits", {})),
         egress=network.build(section.get("network", {})),
         strategy=strategy.build(section.get("strategy", {})),

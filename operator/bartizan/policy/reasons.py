@@ -22,6 +22,16 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "CredentialMissing"
     CREDENTIAL_INVALID = "CredentialInvalid"
     CREDENTIAL_WITHDRAWN = "CredentialWithdrawn"
+    TOKEN_MALFORMED = "TokenMalformed"  # noqa: S105 -- a word, not a secret
+    TOKEN_ISSUER_UNKNOWN = "TokenIssuerUnknown"  # noqa: S105
+    TOKEN_KEY_UNKNOWN = "TokenKeyUnknown"  # noqa: S105
+    TOKEN_SIGNATURE_INVALID = "TokenSignatureInvalid"  # noqa: S105
+    TOKEN_AUDIENCE_WRONG = "TokenAudienceWrong"  # noqa: S105
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
+    TOKEN_NOT_YET_VALID = "TokenNotYetValid"  # noqa: S105
+    TOKEN_LIFETIME_EXCESSIVE = "TokenLifetimeExcessive"  # noqa: S105
+    TOKEN_SUBJECT_UNKNOWN = "TokenSubjectUnknown"  # noqa: S105
+    TOKEN_ACCOUNT_REPLACED = "TokenAccountReplaced"  # noqa: S105
     JSON_INVALID = "JsonInvalid"
     FIELD_UNKNOWN = "FieldUnknown"
     FIELD_INVALID = "FieldInvalid"
@@ -73,6 +83,8 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     NOT_PROBED = "NotProbed"
     TLS_NOT_CONFIGURED = "TlsNotConfigured"
+    ALL_CLIENTS_RESOLVED = "AllClientsResolved"
+    CLIENTS_UNRESOLVED = "ClientsUnresolved"
     ROOT_LOST = "RootLost"
     APPLY_FAILED = "ApplyFailed"
     DELETING = "Deleting"
@@ -97,9 +109,19 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.BODY_TOO_LARGE: "The body is larger than what can be inspected; nothing is inspected in part.",
     Reason.CONTENT_TYPE_UNSUPPORTED: "Only application/json is read.",
     Reason.CONTENT_ENCODING_UNSUPPORTED: "Compressed bodies are refused, so that what is inspected is what was sent.",
-    Reason.CREDENTIAL_MISSING: "No API key came with the request.",
-    Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice.",
-    Reason.CREDENTIAL_WITHDRAWN: "The key was withdrawn while the answer was on its way; the answer was cut.",
+    Reason.CREDENTIAL_MISSING: "No API key and no token came with the request.",
+    Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice, or no token is read here.",
+    Reason.CREDENTIAL_WITHDRAWN: "Key or client were withdrawn while the answer was on its way; the answer was cut.",
+    Reason.TOKEN_MALFORMED: "The token has an odd form, a header that is not allowed, or claims of a wrong type.",
+    Reason.TOKEN_ISSUER_UNKNOWN: "The token says that it is from an issuer that the endpoint does not trust.",
+    Reason.TOKEN_KEY_UNKNOWN: "The token names a key that its issuer does not publish, or no longer.",
+    Reason.TOKEN_SIGNATURE_INVALID: "The token's signature does not verify, or its algorithm is not one of its key's.",
+    Reason.TOKEN_AUDIENCE_WRONG: "The token is genuine and made for somebody else, or not for this endpoint alone.",
+    Reason.TOKEN_EXPIRED: "The token is genuine and has expired.",
+    Reason.TOKEN_NOT_YET_VALID: "The token is genuine and not valid yet, or issued in the future: a clock is wrong.",
+    Reason.TOKEN_LIFETIME_EXCESSIVE: "The token is genuine and lives for longer than tokens may here.",
+    Reason.TOKEN_SUBJECT_UNKNOWN: "The token is genuine and names nobody who is a client of this endpoint.",
+    Reason.TOKEN_ACCOUNT_REPLACED: "The token is genuine and belongs to another life of the client's ServiceAccount.",
     Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and values.",
     Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
@@ -147,6 +169,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SCALED_TO_ZERO: "spec.replicas is 0.",
     Reason.NOT_PROBED: "Nothing has tried it yet, so nothing is claimed.",
     Reason.TLS_NOT_CONFIGURED: "The guard's port speaks plain HTTP.",
+    Reason.ALL_CLIENTS_RESOLVED: "Every client that the spec names can come in.",
+    Reason.CLIENTS_UNRESOLVED: "Some client cannot come in: its account, or the key of its tokens, is missing.",
     Reason.ROOT_LOST: "The root key is gone while endpoints exist: nothing new is issued, gates keep what they have.",
     Reason.APPLY_FAILED: "The API server refused or failed a write; it is tried again.",
     Reason.DELETING: "The endpoint is being taken down: workload first, network policy last.",

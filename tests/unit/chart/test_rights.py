@@ -20,6 +20,8 @@ FORBIDDEN_VERBS = {"*", "impersonate", "escalate", "bind", "deletecollection", "
 FORBIDDEN_RESOURCES = {"*", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "nodes/proxy"}
 FORBIDDEN_RESOURCES |= {"serviceaccounts/token", "roles", "rolebindings", "clusterroles", "clusterrolebindings"}
 NAMESPACE = "team-a"
+PAGES = "(pages)"
+"""Stands in the table for a group where a right is none to objects."""
 Right = tuple[str, str, str, str]
 """API group, resource, name of the object or nothing, verb."""
 
@@ -37,8 +39,8 @@ def _granted(role: Manifest) -> set[Right]:
     return {
         (group, resource, name, verb)
         for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for group in rule.get("apiGroups", [PAGES])
+        for resource in rule.get("resources", rule.get("nonResourceURLs"))
         for name in rule.get("resourceNames", [""])
         for verb in rule["verbs"]
     }
@@ -55,8 +57,15 @@ def test_with_listed_namespaces_the_cluster_role_holds_no_owned_kind() -> None:
     assert _granted(find(manifests, "Role", "bartizan-operator-root")) == _expected("home")
 
 
+def test_clients_accounts_may_be_read_and_nothing_else_where_endpoints_may_not_live() -> None:
+    manifests = render(f"namespaces={{{NAMESPACE}}}", f"clientNamespaces={{{NAMESPACE},team-b}}")
+    assert _granted(find(manifests, "Role", "bartizan-operator-clients", "team-b")) == _expected("clients")
+    found = [item["metadata"] for item in manifests if item["metadata"]["name"] == "bartizan-operator-clients"]
+    assert {metadata["namespace"] for metadata in found} == {"team-b"}
+
+
 def test_without_namespaces_secrets_are_written_but_never_read() -> None:
-    manifests = render()
+    manifests = render("clientNamespaces={team-b}")
     assert _granted(find(manifests, "ClusterRole", "bartizan-operator")) == _expected("cluster", "owned")
     assert [item["metadata"]["name"] for item in manifests if item["kind"] == "Role"] == ["bartizan-operator-root"]
 

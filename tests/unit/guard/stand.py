@@ -114,6 +114,7 @@ class Stand:
             underway=Underway(),
             max_body_bytes=1 << 20,
             clock=time.monotonic,
+            wall_clock=time.time,
             is_draining=lambda: False,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.guard import running, scripted
+from tests.unit.guard import accounts, running, scripted
 from tests.unit.guard.running import (
     Answer,
     Guard,
@@ -35,6 +35,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "CredentialMissing": (401, "invalid_api_key"),
     "CredentialInvalid": (401, "invalid_api_key"),
     "CredentialWithdrawn": (401, "invalid_api_key"),
+    **dict.fromkeys(accounts.bad_tokens(), (401, "invalid_api_key")),
     "JsonInvalid": (400, "json_invalid"),
     "FieldUnknown": (400, "unknown_parameter"),
     "FieldInvalid": (400, "invalid_value"),
@@ -213,7 +214,16 @@ def _credential_withdrawn(folder: Path, model: Model) -> None:
         _hold(guard, "CredentialWithdrawn", ask, lines=2)
 
 
+def _token_refused(reason: str) -> Callable[[Path, Model], None]:
+    def provoke(folder: Path, model: Model) -> None:
+        with running.guard(folder, model.upstream, given=accounts.trusting()) as guard:
+            _hold(guard, reason, lambda: guard.ask(chat(), key=accounts.bad_tokens()[reason]))
+
+    return provoke
+
+
 WITH_PREPARATION = {
+    **{reason: _token_refused(reason) for reason in accounts.bad_tokens()},
     "RateLimited": _rate_limited,
     "TokensLimited": _tokens_limited,
     "TokensNeverFit": _tokens_never_fit,

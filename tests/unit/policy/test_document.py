@@ -2,10 +2,20 @@
 
 import base64
 import json
+from dataclasses import replace
 
 from bartizan.policy import document as documents
 from bartizan.policy import keys
-from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
+from bartizan.policy.document import (
+    ClientKey,
+    EndpointRef,
+    GuardDocument,
+    RequestWindow,
+    TokenClient,
+    TokenWindow,
+    TrustedIssuer,
+)
+from bartizan.policy.jwks import VerifyKey
 
 KEY = keys.signing_key(keys.Hidden(bytes(range(32))))
 ENDPOINT = EndpointRef("ml", "llama", "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee")
@@ -66,3 +76,37 @@ def test_the_hashes_are_these() -> None:
 
 def test_the_payload_is_canonical() -> None:
     assert json.dumps(json.loads(PAYLOAD), sort_keys=True, separators=(",", ":")).encode() == PAYLOAD
+
+
+ISSUER = TrustedIssuer(
+    type="ServiceAccount",
+    issuer="https://kubernetes.default.svc.cluster.local",
+    audience="bartizan.dev/ml/llama",
+    max_lifetime_seconds=3600,
+    keys=(VerifyKey("key-1", ("EdDSA",), "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="),),
+    clients=(TokenClient("batch", "system:serviceaccount:team-b:runner", "66666666-7777-8888-9999-000000000000"),),
+)
+ISSUERS = (
+    b'"issuers":[{"audience":"bartizan.dev/ml/llama","clients":[{"client":"batch",'
+    b'"subject":"system:serviceaccount:team-b:runner","uid":"66666666-7777-8888-9999-000000000000"}],'
+    b'"issuer":"https://kubernetes.default.svc.cluster.local",'
+    b'"keys":[{"algorithms":["EdDSA"],"kid":"key-1",'
+    b'"spki":"MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="}],'
+    b'"max_lifetime_seconds":3600,"type":"ServiceAccount"}],'
+)
+
+
+def test_issuers_stand_between_the_other_members_and_only_where_there_are_some() -> None:
+    text = documents.encode(replace(DOCUMENT, issuers=(ISSUER,)), KEY)
+    payload = base64.urlsafe_b64decode(text.split(".")[1] + "==")
+    assert payload == PAYLOAD.replace(b'"keys":[{"client"', ISSUERS + b'"keys":[{"client"')
+    assert documents.decode(text.encode(), KEY.public_key(), ENDPOINT).issuers == (ISSUER,)
+
+
+def test_another_uid_or_key_is_another_document() -> None:
+    client = replace(ISSUER.clients[0], uid="another-life")
+    found = [
+        documents.content_hash(replace(DOCUMENT, issuers=issuers))
+        for issuers in ((), (ISSUER,), (replace(ISSUER, clients=(client,)),), (replace(ISSUER, keys=()),))
+    ]
+    assert len(set(found)) == len(found)

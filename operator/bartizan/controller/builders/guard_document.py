@@ -6,15 +6,22 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import keys, names
-from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
+from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow, TrustedIssuer
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity, ModelDeployment
 
 FILE_NAME = "document.jws"
 
 
-def build(deployment: ModelDeployment, root: Hidden, epochs: Mapping[str, int], *, replicas: int) -> GuardDocument:
-    """The document, still to be dated; `epochs` names who may come in, `replicas` shares the totals out."""
+def build(
+    deployment: ModelDeployment,
+    root: Hidden,
+    epochs: Mapping[str, int],
+    *,
+    replicas: int,
+    issuers: tuple[TrustedIssuer, ...] = (),
+) -> GuardDocument:
+    """The document, still to be dated; `epochs` says whose keys let in, `issuers` whose tokens."""
     identity, spec = deployment.identity, deployment.spec
     limits, caps = spec.limits, spec.limits.caps
     return GuardDocument(
@@ -33,6 +40,7 @@ def build(deployment: ModelDeployment, root: Hidden, epochs: Mapping[str, int], 
         max_stream_seconds=caps.max_stream_seconds,
         concurrent=limits.concurrent,
         concurrent_per_client=limits.concurrent_per_client,
+        issuers=issuers,
     )
 
 

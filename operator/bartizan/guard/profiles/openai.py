@@ -7,7 +7,7 @@ from bartizan.guard.costs import Account
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route
-from bartizan.guard.refusal import STATUS, Refusal
+from bartizan.guard.refusal import CHALLENGED, STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
 _CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",))
@@ -20,9 +20,7 @@ _ROUTES = (
 )
 
 _CODES = {
-    Reason.CREDENTIAL_MISSING: "invalid_api_key",
-    Reason.CREDENTIAL_INVALID: "invalid_api_key",
-    Reason.CREDENTIAL_WITHDRAWN: "invalid_api_key",
+    **dict.fromkeys(CHALLENGED, "invalid_api_key"),
     Reason.RATE_LIMITED: "rate_limit_exceeded",
     Reason.CONCURRENCY_LIMITED: "rate_limit_exceeded",
     Reason.TOKENS_LIMITED: "rate_limit_exceeded",
