@@ -55,6 +55,7 @@ APPLY_PATCH = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
+JWK_SET = "application/jwk-set+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
@@ -93,6 +94,11 @@ class ApiError(Exception):
     def is_terminating(self) -> bool:
         """The namespace is on its way out and takes nothing new."""
         return self.status == 403 and "being terminated" in self.message  # noqa: PLR2004
+
+    @property
+    def may_heal(self) -> bool:
+        """The same request may succeed later though nobody changes anything."""
+        return self.is_unreachable or self.status == 429 or self.status >= 500  # noqa: PLR2004
 
     @property
     def is_unreachable(self) -> bool:
@@ -150,7 +156,7 @@ class Api:
 
     async def page(self, path: str) -> Manifest:
         """What the API server says at a path that is no object's, such as its issuer's keys."""
-        return await self._transport.send(Call("GET", path, is_repeatable=True))
+        return await self._transport.send(Call("GET", path, accept=f"{JSON}, {JWK_SET}", is_repeatable=True))
 
     async def look(self, kind: Kind, namespace: str | None = None) -> None:
         """Raises `ApiError` where the kind cannot be listed: it does not exist, or we may not."""

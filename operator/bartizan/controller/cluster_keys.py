@@ -47,11 +47,12 @@ class ClusterKeys:
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """For ever: looks at the keys, where somebody has asked for them, and tells when they are others."""
+        known: KeySet | None = None
         while True:
+            known = known or self._held
             await asyncio.sleep(LOOK_SECONDS)
-            if self._held is None:
+            if known is None:
                 continue
-            known = self._held
             try:
                 found = await self.current()
             except Exception as error:  # noqa: BLE001 - the next look may go better; without looks a withdrawn key stays
@@ -59,6 +60,7 @@ class ClusterKeys:
                 continue
             if found != known:
                 LOGGER.info("cluster keys changed", keys=[key.kid for key in found.keys], problem=found.problem or None)
+                known = found
                 changed()
 
     async def current(self) -> KeySet:
@@ -73,7 +75,7 @@ class ClusterKeys:
         try:
             self._held = await _read(self._api)
         except ApiError as error:
-            if not (error.is_forbidden or error.is_not_found):
+            if error.may_heal:
                 if self._held is None:
                     raise
                 LOGGER.warning("cluster keys not read", error=error)
