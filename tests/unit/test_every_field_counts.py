@@ -18,8 +18,10 @@ from bartizan.cli import render
 from bartizan.controller.builders import guard_document, trusted_issuers
 from bartizan.controller.cluster_keys import KeySet
 from bartizan.controller.identities import Identities
+from bartizan.policy.issuers import IssuerSetting
+from bartizan.policy.issuers import parse as parse_issuers
 from bartizan.policy.jwks import VerifyKey
-from bartizan.policy.model import ModelDeployment, Proof
+from bartizan.policy.model import Authentication, ModelDeployment, Proof
 from bartizan.policy.parse import parse
 
 CRD = Path(__file__).parents[2] / "crds" / "bartizan.dev_modeldeployments.yaml"
@@ -65,6 +67,10 @@ ACCOUNTS = {
         "authentication": PROOFS,
     }
 }
+JWTS = {
+    "clients": [{"name": "a", "jwt": {"issuer": "corp", "subject": "alice"}}],
+    "authentication": [{"type": "JWT", "issuer": "corp"}],
+}
 ANY_EGRESS = {"spec.network": {"egress": egress(podSelector={"matchLabels": {"a": "b"}})}}
 CASES: dict[str, Case] = {
     "model.name": ({}, {"spec.model.name": "other"}),
@@ -88,6 +94,19 @@ CASES: dict[str, Case] = {
     ),
     "access.clients[].serviceAccount.name": (ACCOUNTS, {f"{CLIENT}.serviceAccount.name": "other"}),
     "access.clients[].serviceAccount.namespace": (ACCOUNTS, {f"{CLIENT}.serviceAccount.namespace": "team-b"}),
+    "access.clients[].jwt.issuer": (
+        {"spec.access": {**JWTS, "authentication": [{"type": "JWT", "issuer": name} for name in ("corp", "lab")]}},
+        {f"{CLIENT}.jwt.issuer": "lab"},
+    ),
+    "access.clients[].jwt.subject": ({"spec.access": JWTS}, {f"{CLIENT}.jwt.subject": "bob"}),
+    "access.clients[].jwt.groups": (
+        {"spec.access": {**JWTS, "clients": [{"name": "a", "jwt": {"issuer": "corp", "groups": ["x"]}}]}},
+        {f"{CLIENT}.jwt.groups": ["y"]},
+    ),
+    "access.authentication[].issuer": (
+        {"spec.access": {"authentication": [{"type": "JWT", "issuer": "corp"}]}},
+        {"spec.access.authentication[0].issuer": "lab"},
+    ),
     "access.authentication[].type": ({}, {"spec.access": {"authentication": PROOFS}}),
     "limits.requests[].limit": ({}, {"spec.limits": {"requests": [{"limit": 7, "window": "1m"}]}}),
     "limits.requests[].window": ({}, {"spec.limits": {"requests": [{"limit": 60, "window": "2m"}]}}),
@@ -133,6 +152,11 @@ def leaves(schema: dict[str, Any], path: str = "") -> Iterator[str]:
         yield from leaves(items, f"{path}[]") if items.get("properties") else iter((path,))
 
 
+def issuer_setting(name: str) -> IssuerSetting:
+    (setting,) = parse_issuers(json.dumps([{"name": name, "url": f"https://{name}.example"}]))
+    return setting
+
+
 def made(*changes: dict[str, Any]) -> str:
     """All that the endpoint would own, and what its guards would enforce, as text."""
     manifest = {"metadata": {"name": "llama"}, "spec": copy.deepcopy(BASE)}
@@ -143,8 +167,10 @@ def made(*changes: dict[str, Any]) -> str:
     assert isinstance(wish, ModelDeployment), [str(problem) for problem in wish]
     epochs = {client.name: client.key_epoch for client in wish.spec.key_clients}
     uids = {account: f"uid of {account}" for client in wish.spec.clients if (account := client.service_account)}
-    cluster = KEYS if Proof.SERVICE_ACCOUNT in wish.spec.proofs else None
-    issuers = trusted_issuers.build(wish, Identities(cluster, uids))
+    cluster = KEYS if Authentication(Proof.SERVICE_ACCOUNT) in wish.spec.proofs else None
+    named = (way.issuer for way in wish.spec.proofs if way.type is Proof.JWT)
+    learnt = tuple((setting, KEYS) for setting in map(issuer_setting, named))
+    issuers = trusted_issuers.build(wish, Identities(cluster, uids, learnt))
     document = guard_document.build(wish, worlds.ROOT, epochs, replicas=1, issuers=issuers)
     return json.dumps([list(render.manifests(wish, worlds.SURROUNDINGS)), repr(document)])
 

@@ -26,6 +26,8 @@
   value: {{ .Values.dns.namespace | quote }}
 - name: BARTIZAN_DNS_POD_LABELS
   value: {{ include "bartizan.labelList" .Values.dns.podLabels | quote }}
+- name: BARTIZAN_ISSUERS
+  value: {{ toJson .Values.issuers | quote }}
 - name: BARTIZAN_RESYNC_SECONDS
   value: {{ .Values.resyncSeconds | int64 | quote }}
 - name: BARTIZAN_WORKERS

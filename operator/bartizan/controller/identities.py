@@ -1,4 +1,4 @@
-"""Learns who the clients are that prove themselves by tokens: their accounts' UIDs, and the keys of the tokens' issuer.
+"""Learns who the clients are that prove themselves by tokens: accounts' UIDs, and the keys of those who sign them.
 
 Facts only: what the document makes of them is `builders/trusted_issuers.py`'s business. Nothing here opens anything by
 being absent: an account that is not found, or may not be read, is one nobody can be.
@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from bartizan.controller.api import Api, ApiError
 from bartizan.controller.cluster_keys import ClusterKeys, KeySet
+from bartizan.controller.issuer_keys import Issuers
 from bartizan.controller.kinds import NAMESPACE, SERVICE_ACCOUNT
 from bartizan.policy import label_selectors
+from bartizan.policy.issuers import IssuerSetting
 from bartizan.policy.model import ModelDeployment, NamespaceScope, Proof, ServiceAccountRef
 
 LOOK_AGAIN_SECONDS = 30.0
@@ -25,24 +27,58 @@ class Identities:
     cluster: KeySet | None = None
     """None where no client proves itself by the cluster's tokens."""
     uids: Mapping[ServiceAccountRef, str] = field(default_factory=dict)
+    issuers: tuple[tuple[IssuerSetting, KeySet], ...] = ()
     problems: tuple[str, ...] = ()
 
 
 class Learner:
-    def __init__(self, api: Api, cluster_keys: ClusterKeys) -> None:
+    def __init__(self, api: Api, cluster_keys: ClusterKeys, issuers: Issuers) -> None:
         self._api = api
         self.cluster_keys = cluster_keys
+        self.issuers = issuers
 
     async def learn(self, wish: ModelDeployment) -> Identities:
         """Raises ApiError for what time may heal: a document made without it would shut out who may come in."""
-        if Proof.SERVICE_ACCOUNT not in wish.spec.proofs:
-            return Identities()
+        cluster, uids, of_accounts = await self._learn_accounts(wish)
+        issuers, of_issuers = await self._learn_issuers(wish, cluster)
+        return Identities(cluster, uids, issuers, tuple(sorted([*of_accounts, *of_issuers])))
+
+    async def _learn_accounts(
+        self, wish: ModelDeployment
+    ) -> tuple[KeySet | None, dict[ServiceAccountRef, str], list[str]]:
+        if not any(way.type is Proof.SERVICE_ACCOUNT for way in wish.spec.proofs):
+            return None, {}, []
         cluster = await self.cluster_keys.current()
         wanted = {client.service_account: client.name for client in wish.spec.clients if client.service_account}
         found = await asyncio.gather(*(self._look(account, wish) for account in wanted))
         uids = {account: uid for account, (uid, _) in zip(wanted, found, strict=True) if uid}
         problems = [f"client {wanted[account]}: {why}" for account, (_, why) in zip(wanted, found, strict=True) if why]
-        return Identities(cluster, uids, tuple(sorted([*([cluster.problem] if cluster.problem else ()), *problems])))
+        return cluster, uids, [*([cluster.problem] if cluster.problem else ()), *problems]
+
+    async def _learn_issuers(
+        self, wish: ModelDeployment, cluster: KeySet | None
+    ) -> tuple[tuple[tuple[IssuerSetting, KeySet], ...], list[str]]:
+        found: list[tuple[IssuerSetting, KeySet]] = []
+        problems = []
+        for name in (way.issuer for way in wish.spec.proofs if way.type is Proof.JWT):
+            issuer = self.issuers.get(name)
+            if issuer is None:
+                problems.append(f"issuer {name} is none of the chart's issuers; add it there, or name another")
+                continue
+            keys = await issuer.current()
+            if keys.problem:
+                problems.append(f"issuer {name}: {keys.problem}")
+            elif cluster is not None and cluster.issuer == keys.issuer:
+                problems.append(f"issuer {name} is the cluster's own; its ServiceAccounts are clients by that name")
+            else:
+                found.append((issuer.setting, keys))
+        without_groups = {setting.name for setting, _ in found if not setting.groups_claim}
+        problems += [
+            f"client {client.name}: issuer {client.jwt.issuer} has no groupsClaim; set it, or name a subject"
+            for client in wish.spec.clients
+            if client.jwt and client.jwt.groups and client.jwt.issuer in without_groups
+        ]
+        return tuple(found), problems
 
     async def _look(self, account: ServiceAccountRef, wish: ModelDeployment) -> tuple[str, str]:
         """The account's UID, or why there is none."""
@@ -74,6 +110,4 @@ class Learner:
         labels = namespace["metadata"].get("labels") or {}
         if gate.selector is None or label_selectors.matches(gate.selector, labels):
             return ""
-        return (
-            f"spec.access.from.selector does not choose namespace {account.namespace}; label it, or widen the selector"
-        )
+        return f"spec.access.from.selector does not choose namespace {account.namespace}; label it or widen that"

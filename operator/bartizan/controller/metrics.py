@@ -52,6 +52,18 @@ WRITES = Counter(
     ["verb", "kind"],
     registry=REGISTRY,
 )
+ISSUER_KEYS = Gauge(
+    "bartizan_operator_issuer_keys",
+    "Keys of each of the chart's issuers that are believed now; 0 lets none of its clients in.",
+    ["issuer"],
+    registry=REGISTRY,
+)
+ISSUER_FAILURES = Gauge(
+    "bartizan_operator_issuer_failures",
+    "Failures in a row to fetch the keys of each of the chart's issuers; its last keys count for six hours.",
+    ["issuer"],
+    registry=REGISTRY,
+)
 API_ERRORS = Counter(
     "bartizan_operator_api_errors_total",
     "Requests that the API server refused (HTTP status) or did not answer (status 0), after retries.",

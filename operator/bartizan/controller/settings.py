@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bartizan.policy import issuers
+from bartizan.policy.issuers import IssuerSetting
+
 ENVIRONMENT_PREFIX = "BARTIZAN_"
 
 
@@ -98,6 +101,9 @@ class Settings:
     dns_namespace: str = _setting("kube-system", _text, "Namespace of the cluster's DNS, for models with named egress.")
     dns_pod_labels: tuple[tuple[str, str], ...] = _setting(
         "k8s-app=kube-dns", _labels, "Labels of the cluster's DNS pods, for models with named egress."
+    )
+    issuers: tuple[IssuerSetting, ...] = _setting(
+        "[]", issuers.parse, "Issuers whose tokens endpoints may name, as a JSON list of the chart's fields."
     )
     resync_seconds: float = _setting(
         "600", _between(1, 86400), "Time between two looks at everything; bounds how long unseen drift can last."

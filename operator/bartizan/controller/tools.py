@@ -13,8 +13,10 @@ from bartizan.controller.apply import Applier
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.controller.cluster_keys import ClusterKeys
 from bartizan.controller.events import Recorder
+from bartizan.controller.fetch import published_keys
 from bartizan.controller.guards import Guards, ask_over_http
 from bartizan.controller.identities import Learner
+from bartizan.controller.issuer_keys import Issuers
 from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
 from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWriter
@@ -57,7 +59,11 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
             surroundings=surroundings(settings),
             pacer=Pacer(settings, clock=time.monotonic),
             root=RootKeeper(api, settings, clock=time.monotonic),
-            learner=Learner(api, ClusterKeys(api, clock=time.monotonic)),
+            learner=Learner(
+                api,
+                ClusterKeys(api, clock=time.monotonic),
+                Issuers(settings.issuers, published_keys, clock=time.monotonic),
+            ),
             now=_now,
             sees_secrets=settings.watch_secrets,
         )

@@ -44,6 +44,7 @@ STATUS: dict[Reason, HTTPStatus] = {
             Reason.TOKEN_LIFETIME_EXCESSIVE,
             Reason.TOKEN_SUBJECT_UNKNOWN,
             Reason.TOKEN_ACCOUNT_REPLACED,
+            Reason.TOKEN_CLIENT_AMBIGUOUS,
         ),
         HTTPStatus.UNAUTHORIZED,
     ),

@@ -16,7 +16,7 @@ import jwt
 
 from bartizan.guard import claims, refusal, strict_json
 from bartizan.guard.caller import Caller
-from bartizan.guard.claims import ClaimError
+from bartizan.guard.claims import ClaimError, Clients
 from bartizan.policy import jwks
 from bartizan.policy.document import TokenClient, TrustedIssuer
 from bartizan.policy.jwks import PublicKey, VerifyKey
@@ -39,7 +39,7 @@ class _Key:
 class _Issuer:
     trusted: TrustedIssuer
     keys: dict[str, _Key]
-    clients: dict[str, TokenClient]
+    clients: Clients
 
 
 class Verifier:
@@ -55,7 +55,7 @@ class Verifier:
         """The mark of every caller that a token may prove to be now."""
         for issuer in self._issuers.values():
             for key_id in issuer.keys:
-                for client in issuer.clients.values():
+                for client in issuer.trusted.clients:
                     yield _standing(issuer.trusted, key_id, client)
 
     def verify(self, token: bytes, now: float) -> Caller:
@@ -87,9 +87,7 @@ class Verifier:
             raise ClaimError(Reason.TOKEN_SIGNATURE_INVALID)
         named = claims.judge(unverified, issuer.trusted, issuer.clients, now=now)  # verified by now
         standing = _standing(issuer.trusted, key_id, named.client)
-        caller = Caller(
-            named.client.client, standing, issuer=issuer.trusted.type, subject=named.client.subject, pod=named.pod
-        )
+        caller = Caller(named.client.client, standing, issuer=issuer.trusted.name, subject=named.subject, pod=named.pod)
         return caller, named.until
 
     def _verify(self, token: bytes, key: _Key | None) -> bool:
@@ -104,7 +102,7 @@ class Verifier:
 
 def _prepare(issuer: TrustedIssuer) -> _Issuer:
     keys = {key.kid: _load(key) for key in issuer.keys}
-    return _Issuer(issuer, keys, {client.subject: client for client in issuer.clients})
+    return _Issuer(issuer, keys, claims.index(issuer.clients))
 
 
 def _load(key: VerifyKey) -> _Key:
@@ -131,5 +129,5 @@ def _decoded(part: bytes) -> bytes:
 
 def _standing(issuer: TrustedIssuer, key_id: str, client: TokenClient) -> bytes:
     """Changes with whatever makes a caller's standing: a key that is published no more, an account made anew."""
-    parts = (issuer.issuer, issuer.audience, key_id, client.client, client.subject, client.uid)
+    parts = (issuer.issuer, issuer.audience, issuer.subject_claim, issuer.groups_claim, key_id, client)
     return b"token " + hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).digest()

@@ -96,6 +96,32 @@ def exceptions_within(cidr: str) -> tuple[str, ...]:
     return tuple(str(shut) for shut in NEVER_REACHED if contains(network, shut))
 
 
+def is_open(address: str, listed: tuple[Network, ...]) -> bool:
+    """Whether it may be connected to: a public address, or one of the `listed` ranges; never a metadata service.
+
+    An IPv6 address that stands for an IPv4 one must pass as both. Raises ValueError for what is no address.
+    """
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return _is_open(found.ipv4_mapped, listed)
+        inner = found.sixtofour or next((_last_32(found) for shut in TRANSLATED if found in shut), None)
+        if inner is not None and not _is_open(inner, listed):
+            return False
+    return _is_open(found, listed)
+
+
+def _last_32(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def _is_open(address: ipaddress.IPv4Address | ipaddress.IPv6Address, listed: tuple[Network, ...]) -> bool:
+    if any(address in shut for shut in NEVER_REACHED):
+        return False
+    is_public = address.is_global and not address.is_multicast and not address.is_reserved
+    return is_public or any(address in network for network in listed)
+
+
 def contains(outer: Network, inner: Network) -> bool:
     if isinstance(outer, ipaddress.IPv4Network):
         return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)

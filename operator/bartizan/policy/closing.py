@@ -6,7 +6,7 @@ It reads what no shape has judged, so it looks at each field on its own and take
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from bartizan.policy.model import Client, Proof, ServiceAccountRef
+from bartizan.policy.model import Authentication, Client, JwtRef, Proof, ServiceAccountRef
 
 
 def remaining(clients: tuple[Client, ...], refused_spec: object, *, namespace: str) -> tuple[Client, ...]:
@@ -16,20 +16,30 @@ def remaining(clients: tuple[Client, ...], refused_spec: object, *, namespace: s
     """
     access = _mapping(_mapping(refused_spec).get("access"))
     named = {name: item for item in _mappings(access.get("clients")) if isinstance(name := item.get("name"), str)}
-    listed = _proofs(access.get("authentication"))
     return tuple(
         replace(client, key_epoch=max(client.key_epoch, _epoch(named[client.name])))
         for client in clients
         if client.name in named
         and client.service_account == _account(named[client.name], namespace)
-        and client.proof in listed
+        and client.jwt == _jwt(named[client.name])
+        and _is_listed(client.proof, access.get("authentication"))
     )
 
 
-def _proofs(found: object) -> set[str]:
-    """All, where the list cannot be read: a misspelt entry is no wish to shut anybody out."""
-    types = {str(item.get("type")) for item in _mappings(found)}
-    return types if types and types <= set(Proof) else set(Proof)
+def _is_listed(way: Authentication, found: object) -> bool:
+    """Yes, where the list cannot be read: a misspelt entry is no wish to shut anybody out."""
+    listed = {(str(item.get("type")), str(item.get("issuer") or "")) for item in _mappings(found)}
+    is_readable = bool(listed) and {kind for kind, _ in listed} <= set(Proof)
+    return not is_readable or (str(way.type), way.issuer) in listed
+
+
+def _jwt(item: Mapping[str, object]) -> JwtRef | None:
+    if item.get("jwt") is None:
+        return None
+    token = _mapping(item["jwt"])
+    groups = token.get("groups")
+    named = tuple(sorted(map(str, groups))) if isinstance(groups, list) else ()
+    return JwtRef(str(token.get("issuer")), str(token.get("subject") or ""), named)
 
 
 def _account(item: Mapping[str, object], namespace: str) -> ServiceAccountRef | None:

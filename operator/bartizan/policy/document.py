@@ -7,7 +7,7 @@ them blindly, again and again, without changing anything.
 
 import hashlib
 import json
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import jwt
@@ -23,7 +23,9 @@ TYPE = "bartizan-guard-document+jws"
 MAX_BYTES = 512 * 1024
 """Half of what a Secret may hold; a document of the maximal 64 clients takes some 20 KB, an issuer's keys as much."""
 SERVICE_ACCOUNT = "ServiceAccount"
-"""The type of the one issuer that is the cluster itself."""
+"""The type of the one issuer that is the cluster itself, and its name."""
+JWT = "JWT"
+"""The type of every other issuer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +62,30 @@ class TokenWindow:
 
 @dataclass(frozen=True, slots=True)
 class TokenClient:
-    """Whom a token may name: its `sub`, exactly, and the UID of that ServiceAccount."""
+    """Whom a token may name: a `subject`, exactly, or anybody of one of the `groups`; of a ServiceAccount its `uid`."""
 
     client: str
-    subject: str
-    uid: str
+    subject: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """One that may say who a caller is: `issuer` and `audience` equal a token's `iss` and `aud`, to the letter.
 
-    A token may be valid for `max_lifetime_seconds` from its issue at most.
+    A token is valid for `max_lifetime_seconds` from its issue at most. Where `groups_claim` is empty nobody has any.
     """
 
     type: str
+    name: str
     issuer: str
     audience: str
     max_lifetime_seconds: int
     keys: tuple[VerifyKey, ...]
     clients: tuple[TokenClient, ...]
+    subject_claim: str = "sub"
+    groups_claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +189,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
 def _issuer(*, keys: list[dict[str, Any]], clients: list[dict[str, Any]], **rest: Any) -> TrustedIssuer:  # noqa: ANN401
     return TrustedIssuer(
         keys=tuple(VerifyKey(**{**key, "algorithms": tuple(key["algorithms"])}) for key in keys),
-        clients=tuple(TokenClient(**client) for client in clients),
+        clients=tuple(TokenClient(**{**client, "groups": tuple(client["groups"])}) for client in clients),
         **rest,
     )
 
@@ -200,24 +206,41 @@ def _check(document: GuardDocument) -> None:
         raise ValueError("a document without a limit of requests and one of tokens would be no limit at all")
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
-    if len({issuer.issuer for issuer in document.issuers}) != len(document.issuers):
-        raise ValueError("one issuer stands twice")
+    for names in ([issuer.issuer for issuer in document.issuers], [issuer.name for issuer in document.issuers]):
+        if len(set(names)) != len(names):
+            raise ValueError("one issuer stands twice")
     for issuer in document.issuers:
         _check_issuer(issuer)
 
 
 def _check_issuer(issuer: TrustedIssuer) -> None:
-    if issuer.type != SERVICE_ACCOUNT:
-        raise ValueError("the type of an issuer is not known")
-    texts = [issuer.issuer, issuer.audience, *(text for client in issuer.clients for text in astuple(client))]
-    if not all(isinstance(text, str) and text for text in texts):
+    needed = (
+        issuer.name,
+        issuer.issuer,
+        issuer.audience,
+        issuer.subject_claim,
+        *(who.client for who in issuer.clients),
+    )
+    if not all(isinstance(text, str) and text for text in needed):
         raise ValueError("an issuer leaves out what a token must say")
     if type(issuer.max_lifetime_seconds) is not int or issuer.max_lifetime_seconds <= 0:
         raise ValueError("an issuer's tokens have no lifetime")
     if len({key.kid for key in issuer.keys}) != len(issuer.keys) or len(issuer.keys) > jwks.MOST_KEYS:
         raise ValueError("an issuer has too many keys, or two that share one id")
-    if len({client.subject for client in issuer.clients}) != len(issuer.clients):
+    if not all(_is_somebody(client, issuer.type) for client in issuer.clients):
+        raise ValueError("a client is nobody whom a token of its issuer could name")
+    subjects = [client.subject for client in issuer.clients if client.subject]
+    if len(set(subjects)) != len(subjects):
         raise ValueError("two clients share one subject")
+
+
+def _is_somebody(client: TokenClient, kind: str) -> bool:
+    texts = (client.subject, client.uid, *client.groups)
+    if not all(isinstance(text, str) for text in texts) or not all(client.groups):
+        return False
+    given = (bool(client.subject), bool(client.uid), bool(client.groups))
+    by_kind = {SERVICE_ACCOUNT: [(True, True, False)], JWT: [(True, False, False), (False, False, True)]}
+    return given in by_kind.get(kind, [])
 
 
 def _content(document: GuardDocument) -> dict[str, Any]:

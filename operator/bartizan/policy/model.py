@@ -65,6 +65,7 @@ class Proof(StrEnum):
 
     API_KEY = "APIKey"
     SERVICE_ACCOUNT = "ServiceAccount"
+    JWT = "JWT"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,20 +78,43 @@ class ServiceAccountRef:
 
 
 @dataclass(frozen=True, slots=True)
+class JwtRef:
+    """Whom an issuer's tokens must name: one `subject`, or anybody of one of the `groups`."""
+
+    issuer: str
+    subject: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """One way to prove oneself; `issuer` is the name of the one that signs, where there may be several."""
+
+    type: Proof
+    issuer: str = ""
+
+    def __str__(self) -> str:
+        return f"{{type: {self.type}, issuer: {self.issuer}}}" if self.issuer else f"{{type: {self.type}}}"
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
-    """One that may come in: with the key of its epoch, or, where it is a `service_account`, with that one's tokens."""
+    """One that may come in: with the key of its epoch, or as what its tokens name."""
 
     name: str
     key_epoch: int
     service_account: ServiceAccountRef | None = None
+    jwt: JwtRef | None = None
 
     @property
-    def proof(self) -> Proof:
-        return Proof.SERVICE_ACCOUNT if self.service_account else Proof.API_KEY
+    def proof(self) -> Authentication:
+        if self.jwt:
+            return Authentication(Proof.JWT, self.jwt.issuer)
+        return Authentication(Proof.SERVICE_ACCOUNT if self.service_account else Proof.API_KEY)
 
     @property
     def has_key(self) -> bool:
-        return self.proof is Proof.API_KEY
+        return self.proof.type is Proof.API_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +212,7 @@ class Spec:
     replicas: int
     serving: Serving
     access_from: AccessFrom
-    proofs: tuple[Proof, ...]
+    proofs: tuple[Authentication, ...]
     clients: tuple[Client, ...]
     limits: Limits
     egress: tuple[EgressRule, ...]

@@ -10,7 +10,7 @@ from typing import Any
 from bartizan.policy import names
 from bartizan.policy.model import Identity, ModelDeployment, Problem, Spec
 from bartizan.policy.nodes import Node, show
-from bartizan.policy.sections import access, limits, network, serving, strategy
+from bartizan.policy.sections import access, limits, network, proofs, serving, strategy
 from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
 from bartizan.policy.template import allow_list
 from bartizan.policy.template.place import Place
@@ -53,7 +53,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     wish = section.get("template")
     containers = allow_list.container_names(wish)
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
-    access.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
+    proofs.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
     if problems:
         return _listed(problems)
@@ -63,7 +63,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
         replicas=section.get("replicas", DEFAULT_REPLICAS),
         serving=served,
         access_from=access.build_from(section.get("access", {})),
-        proofs=access.build_proofs(section.get("access", {})),
+        proofs=proofs.ways(section.get("access", {})),
         clients=access.build_clients(section.get("access", {}), namespace=identity.namespace),
         limits=limits.build(section.get("limits", {})),
         egress=network.build(section.get("network", {})),

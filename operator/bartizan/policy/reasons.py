@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TOKEN_LIFETIME_EXCESSIVE = "TokenLifetimeExcessive"  # noqa: S105
     TOKEN_SUBJECT_UNKNOWN = "TokenSubjectUnknown"  # noqa: S105
     TOKEN_ACCOUNT_REPLACED = "TokenAccountReplaced"  # noqa: S105
+    TOKEN_CLIENT_AMBIGUOUS = "TokenClientAmbiguous"  # noqa: S105
     JSON_INVALID = "JsonInvalid"
     FIELD_UNKNOWN = "FieldUnknown"
     FIELD_INVALID = "FieldInvalid"
@@ -122,6 +123,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TOKEN_LIFETIME_EXCESSIVE: "The token is genuine and lives for longer than tokens may here.",
     Reason.TOKEN_SUBJECT_UNKNOWN: "The token is genuine and names nobody who is a client of this endpoint.",
     Reason.TOKEN_ACCOUNT_REPLACED: "The token is genuine and belongs to another life of the client's ServiceAccount.",
+    Reason.TOKEN_CLIENT_AMBIGUOUS: "The token is genuine, and its groups belong to two clients of this endpoint.",
     Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and values.",
     Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",

@@ -14,8 +14,10 @@ from bartizan.controller.apply import Applier
 from bartizan.controller.builders.guard_container import GUARD
 from bartizan.controller.cluster_keys import ClusterKeys
 from bartizan.controller.events import Recorder
+from bartizan.controller.fetch import published_keys
 from bartizan.controller.guards import GuardReport, Guards
 from bartizan.controller.identities import Learner
+from bartizan.controller.issuer_keys import Issuers
 from bartizan.controller.kinds import Kind
 from bartizan.controller.reconcile import Reconciler
 from bartizan.controller.rollout import Pacer
@@ -69,7 +71,7 @@ class Scene:
             surroundings=surroundings(self.settings),
             pacer=Pacer(self.settings, clock=clock),
             root=RootKeeper(api, self.settings, clock=clock),
-            learner=Learner(api, ClusterKeys(api, clock=clock)),
+            learner=Learner(api, ClusterKeys(api, clock=clock), Issuers((), published_keys, clock=clock)),
             now=lambda: self.now,
             sees_secrets=self.sees_secrets,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -9,13 +10,16 @@ from tests.issuer.minting import SigningKey, key_set, signing_key
 from tests.unit.controller import worlds
 from tests.unit.controller.reconciling import NAMESPACE, Scene
 
-from bartizan.controller import cluster_keys, kinds
+from bartizan.controller import cluster_keys, issuer_keys, kinds
 from bartizan.controller.api import Api, ApiError, Call
 from bartizan.controller.cluster_keys import ClusterKeys
+from bartizan.controller.fetch import FetchError
 from bartizan.controller.identities import LOOK_AGAIN_SECONDS
+from bartizan.controller.issuer_keys import Issuers
 from bartizan.policy import document as documents
-from bartizan.policy import keys
+from bartizan.policy import issuers, keys
 from bartizan.policy.document import EndpointRef, GuardDocument
+from bartizan.policy.issuers import IssuerSetting
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 PROOFS = [{"type": "APIKey"}, {"type": "ServiceAccount"}]
@@ -80,7 +84,7 @@ def _data(secret: dict[str, Any], name: str) -> bytes:
 
 def named(scene: Scene) -> dict[str, str]:
     """UID by subject, as the guards are told."""
-    return {client.subject: client.uid for issuer in document(scene).issuers for client in issuer.clients}
+    return {client.subject: client.uid for trusted in document(scene).issuers for client in trusted.clients}
 
 
 def runner_uid(scene: Scene) -> str:
@@ -186,6 +190,85 @@ def test_a_bad_edit_keeps_accounts_and_withdraws_whom_it_no_longer_names(scene: 
     scene.settle()
     assert scene.condition("Accepted")[0] == "False"
     assert document(scene).issuers[0].clients == ()
+
+
+# Other issuers
+
+CORP = {"name": "corp", "url": "https://login.example", "groupsClaim": "groups", "maxLifetimeSeconds": 7200}
+LISTED = [{"type": "APIKey"}, {"type": "ServiceAccount"}, {"type": "JWT", "issuer": "corp"}]
+STAFF = {"name": "staff", "jwt": {"issuer": "corp", "groups": ["staff"]}}
+ALICE = {"name": "alice", "jwt": {"issuer": "corp", "subject": "alice@corp"}}
+
+
+def trusting(scene: Scene, pages: Pages, answer: Any, **setting: Any) -> None:
+    """The chart names corp, which publishes `answer`; the endpoint names alice and staff of it."""
+
+    async def fetch(_: IssuerSetting) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    scene.restart(pages)
+    found = issuers.parse(json.dumps([{**CORP, **setting}]))
+    scene.tools.learner.issuers = Issuers(found, fetch, clock=lambda: scene.seconds)
+    for held in scene.tools.learner.issuers._by_name.values():
+        asyncio.run(held.refresh())
+        held._started_at = -issuer_keys.PATIENCE_SECONDS
+    scene.edit(access={"clients": [{"name": "a"}, STAFF, ALICE], "authentication": LISTED})
+    scene.settle()
+
+
+def test_an_issuer_stands_in_the_document_with_whom_it_may_name(scene: Scene, pages: Pages) -> None:
+    trusting(scene, pages, key_set(signing_key("corp-1")))
+    _, corp = document(scene).issuers
+    assert (corp.type, corp.name, corp.issuer) == ("JWT", "corp", "https://login.example")
+    assert (corp.audience, corp.max_lifetime_seconds) == (f"bartizan.dev/{NAMESPACE}/{worlds.IDENTITY.name}", 7200)
+    assert [key.kid for key in corp.keys] == ["corp-1"]
+    assert [(client.client, client.subject, client.groups) for client in corp.clients] == [
+        ("alice", "alice@corp", ()),
+        ("staff", "", ("staff",)),
+    ]
+    assert not scene.has(kinds.SECRET, ".alice")
+    assert scene.condition("ClientsResolved")[0] == "True"
+
+
+def test_an_issuer_may_have_an_audience_of_its_own(scene: Scene, pages: Pages) -> None:
+    trusting(scene, pages, key_set(signing_key()), audience="models")
+    assert document(scene).issuers[1].audience == "models"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (FetchError("10.0.0.1 may not be reached"), "issuer corp: its keys could not be fetched yet"),
+        ({"keys": []}, "issuer corp: it publishes no key that can be used"),
+    ],
+)
+def test_an_issuer_without_keys_is_named_and_its_network_is_not(
+    scene: Scene, pages: Pages, answer: Any, words: str
+) -> None:
+    trusting(scene, pages, answer)
+    assert [issuer.name for issuer in document(scene).issuers] == ["ServiceAccount"]
+    message = scene.condition("ClientsResolved")[2]
+    assert words in message
+    assert "10.0.0.1" not in message
+
+
+def test_an_issuer_that_the_chart_does_not_name_is_nobodys(scene: Scene, pages: Pages) -> None:
+    trusting(scene, pages, key_set(signing_key()), name="lab")
+    assert [issuer.name for issuer in document(scene).issuers] == ["ServiceAccount"]
+    assert "issuer corp is none of the chart's issuers" in scene.condition("ClientsResolved")[2]
+
+
+def test_groups_of_an_issuer_that_tells_none_are_named(scene: Scene, pages: Pages) -> None:
+    trusting(scene, pages, key_set(signing_key()), groupsClaim="")
+    assert "client staff: issuer corp has no groupsClaim" in scene.condition("ClientsResolved")[2]
+
+
+def test_the_clusters_own_issuer_is_not_believed_under_another_name(scene: Scene, pages: Pages) -> None:
+    trusting(scene, pages, key_set(signing_key()), url=ISSUER)
+    assert [issuer.name for issuer in document(scene).issuers] == ["ServiceAccount"]
+    assert "issuer corp is the cluster's own" in scene.condition("ClientsResolved")[2]
 
 
 # The cluster's keys

@@ -18,11 +18,28 @@ CLIENT = TokenClient("runner", SUBJECT, UID)
 
 def trusted(*keys: SigningKey, clients: tuple[TokenClient, ...] = (CLIENT,)) -> TrustedIssuer:
     published = jwks.parse(key_set(*(keys or (signing_key(),))))
-    return TrustedIssuer("ServiceAccount", ISSUER, AUDIENCE, 3600, published, clients)
+    return TrustedIssuer("ServiceAccount", "ServiceAccount", ISSUER, AUDIENCE, 3600, published, clients)
+
+
+CORP = TrustedIssuer(
+    type="JWT",
+    name="corp",
+    issuer="https://login.example",
+    audience="models",
+    max_lifetime_seconds=7200,
+    keys=jwks.parse(key_set(signing_key())),
+    clients=(
+        TokenClient("alice", "alice@corp"),
+        TokenClient("staff", groups=("staff", "interns")),
+        TokenClient("research", groups=("research",)),
+    ),
+    groups_claim="groups",
+)
+"""Its key is the cluster's, too: what tells issuers apart is what they call themselves."""
 
 
 def trusting(issuer: TrustedIssuer | None = None, **changes: Any) -> GuardDocument:
-    return document(issuers=(issuer or trusted(),), **changes)
+    return document(issuers=(issuer or trusted(), CORP), **changes)
 
 
 def claims(now: float | None = None, /, **changes: Any) -> Claims:
@@ -51,6 +68,13 @@ def token(now: float | None = None, /, **changes: Any) -> str:
     return signing_key().sign(claims(now, **changes))
 
 
+def corp_claims(now: float | None = None, /, **changes: Any) -> Claims:
+    """As an OpenID Connect provider makes them."""
+    moment = int(time.time() if now is None else now)
+    found = {"iss": CORP.issuer, "aud": CORP.audience, "sub": "alice@corp", "iat": moment, "exp": moment + 7200}
+    return {name: value for name, value in {**found, **changes}.items() if value is not None}
+
+
 def bad_tokens() -> dict[str, str]:
     """One for every reason for which a token can be refused."""
     now = time.time()
@@ -64,5 +88,6 @@ def bad_tokens() -> dict[str, str]:
         "TokenNotYetValid": token(now + 300),
         "TokenLifetimeExcessive": token(exp=now + 365 * 86400),
         "TokenSubjectUnknown": token(sub="system:serviceaccount:team-b:stranger"),
+        "TokenClientAmbiguous": signing_key().sign(corp_claims(sub="bob", groups=["staff", "research"])),
         "TokenAccountReplaced": token(None, **{"kubernetes.io": bound(uid="another-life")}),
     }

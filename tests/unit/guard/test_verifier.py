@@ -13,7 +13,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.issuer.minting import encoded, signing_key
-from tests.unit.guard.accounts import AUDIENCE, CLIENT, ISSUER, SUBJECT, UID, bound, claims, token, trusted, trusting
+from tests.unit.guard.accounts import (
+    AUDIENCE,
+    CLIENT,
+    CORP,
+    ISSUER,
+    SUBJECT,
+    UID,
+    bound,
+    claims,
+    corp_claims,
+    token,
+    trusted,
+    trusting,
+)
 from tests.unit.guard.running import ENDPOINT, SIGNING_KEY
 
 from bartizan.guard import verifier as verifiers
@@ -23,7 +36,7 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
 from bartizan.policy import jwks
-from bartizan.policy.document import TokenClient
+from bartizan.policy.document import TokenClient, TrustedIssuer
 
 NOW = 1_800_000_000.0
 KEY = signing_key()
@@ -145,7 +158,7 @@ def test_a_key_is_found_by_its_id_to_the_letter(kid: Any, reason: str) -> None:
     assert refused(KEY.sign_text(json.dumps(header), payload)) == reason
 
 
-@pytest.mark.parametrize("kind", ["at+jwt", "JOSE", documents.TYPE, "JWT\x00", 1, ["JWT"], {}])
+@pytest.mark.parametrize("kind", ["at+jwt2", "JOSE", documents.TYPE, "JWT\x00", 1, ["JWT"], {}])
 def test_a_token_of_another_type_is_none(kind: Any) -> None:
     assert refused(KEY.sign(claims(NOW), typ=kind)) == "TokenMalformed"
 
@@ -414,3 +427,107 @@ def test_while_keys_rotate_the_old_and_the_new_one_count() -> None:
 
 def test_an_issuer_without_keys_lets_nobody_in() -> None:
     assert refused(token(NOW), verifier=Verifier((replace(trusted(), keys=()),))) == "TokenKeyUnknown"
+
+
+# Other issuers than the cluster
+
+
+def corp(issuer: TrustedIssuer = CORP) -> Verifier:
+    return Verifier((trusted(), issuer))
+
+
+def corp_signed(**changes: Any) -> str:
+    return KEY.sign(corp_claims(NOW, **changes))
+
+
+def test_an_issuers_token_is_whom_its_subject_names() -> None:
+    found = verify(corp_signed(), verifier=corp())
+    assert (found.client, found.issuer, found.subject, found.pod) == ("alice", "corp", "alice@corp", None)
+
+
+@pytest.mark.parametrize("kind", ["at+jwt", "application/at+jwt", "AT+JWT"])
+def test_an_access_token_is_a_token(kind: str) -> None:
+    assert verify(KEY.sign(corp_claims(NOW), typ=kind), verifier=corp()).client == "alice"
+
+
+@pytest.mark.parametrize(
+    ("groups", "client"), [(["staff"], "staff"), (["interns", "staff"], "staff"), (["x", "research"], "research")]
+)
+def test_a_group_names_a_client_where_no_subject_does(groups: list[str], client: str) -> None:
+    assert verify(corp_signed(sub="bob@corp", groups=groups), verifier=corp()).client == client
+    assert verify(corp_signed(groups=groups), verifier=corp()).client == "alice"
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        (None, "TokenSubjectUnknown"),
+        ([], "TokenSubjectUnknown"),
+        (["Staff", "staff ", "st\u0430ff", "staff\x00"], "TokenSubjectUnknown"),
+        (["staff", "research"], "TokenClientAmbiguous"),
+        ("staff", "TokenMalformed"),
+        ({"staff": True}, "TokenMalformed"),
+        ([["staff"]], "TokenMalformed"),
+        (["staff", 7], "TokenMalformed"),
+    ],
+)
+def test_a_group_is_one_of_a_list_to_the_letter(groups: Any, reason: str) -> None:
+    assert refused(corp_signed(sub="bob@corp", groups=groups), verifier=corp()) == reason
+
+
+def test_without_a_groups_claim_nobody_has_groups() -> None:
+    plain = replace(CORP, groups_claim="")
+    assert refused(corp_signed(sub="bob@corp", groups=["staff"]), verifier=corp(plain)) == "TokenSubjectUnknown"
+
+
+def test_another_claim_may_name_the_subject() -> None:
+    by_mail = corp(replace(CORP, subject_claim="email"))
+    assert verify(corp_signed(sub="3f8a", email="alice@corp"), verifier=by_mail).subject == "alice@corp"
+    assert refused(corp_signed(), verifier=by_mail) == "TokenSubjectUnknown"
+
+
+@pytest.mark.parametrize("subject", [None, "", 7, ["alice@corp"], "a" * 513, "alice@corp\x00", "\u0430lice@corp"])
+def test_an_issuers_subject_is_compared_to_the_letter(subject: Any) -> None:
+    assert refused(corp_signed(sub=subject), verifier=corp()) == "TokenSubjectUnknown"
+
+
+def test_one_issuer_speaks_for_no_other() -> None:
+    """With the same key and all: the cluster cannot name corp's people, nor corp the cluster's accounts."""
+    both = corp(replace(CORP, audience=AUDIENCE))
+    assert refused(corp_signed(aud=AUDIENCE, sub=SUBJECT, **{"kubernetes.io": bound()}), verifier=both) == (
+        "TokenSubjectUnknown"
+    )
+    assert refused(signed(sub="alice@corp", groups=["staff"]), verifier=both) == "TokenSubjectUnknown"
+    assert refused(corp_signed(), verifier=both) == "TokenAudienceWrong"
+
+
+def test_each_issuer_has_its_own_keys() -> None:
+    other = signing_key("key-2")
+    both = corp(replace(CORP, keys=trusted(other).keys))
+    assert refused(corp_signed(), verifier=both) == "TokenKeyUnknown"
+    assert refused(KEY.sign(corp_claims(NOW), kid="key-2"), verifier=both) == "TokenSignatureInvalid"
+    assert verify(other.sign(corp_claims(NOW)), verifier=both).client == "alice"
+    assert verify(token(NOW), verifier=both).client == "runner"
+
+
+def test_each_issuer_has_its_own_lifetime() -> None:
+    assert verify(corp_signed(exp=NOW + 7200), verifier=corp()).client == "alice"
+    assert refused(corp_signed(exp=NOW + 7201), verifier=corp()) == "TokenLifetimeExcessive"
+
+
+def test_two_clients_share_no_group() -> None:
+    clients = (TokenClient("a", groups=("x",)), TokenClient("b", groups=("y", "x")))
+    with pytest.raises(ValueError, match="share one group"):
+        corp(replace(CORP, clients=clients))
+
+
+def test_standing_goes_with_the_groups_and_claims_of_a_client() -> None:
+    standing = verify(corp_signed(sub="bob@corp", groups=["staff"]), verifier=corp()).standing
+    assert standing in set(corp().standings())
+    for after in (
+        replace(CORP, clients=(TokenClient("staff", groups=("staff",)),)),
+        replace(CORP, groups_claim="roles"),
+        replace(CORP, subject_claim="email"),
+        replace(CORP, audience="other"),
+    ):
+        assert standing not in set(corp(after).standings())

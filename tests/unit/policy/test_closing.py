@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bartizan.policy import closing
-from bartizan.policy.model import Client, ServiceAccountRef
+from bartizan.policy.model import Client, JwtRef, ServiceAccountRef
 
 BATCH = Client("batch", 1, ServiceAccountRef("team-b", "runner"))
 CHAT = Client("chat", 2)
@@ -63,3 +63,25 @@ def test_a_list_that_cannot_be_read_shuts_nobody_out(listed: Any) -> None:
 @pytest.mark.parametrize("spec", [None, [], {}, {"access": None}, {"access": {"clients": "batch"}}])
 def test_who_is_not_named_is_out(spec: Any) -> None:
     assert closing.remaining(BEFORE, spec, namespace="ml") == ()
+
+
+ALICE = Client("alice", 1, jwt=JwtRef("corp", "alice@corp"))
+STAFF = Client("staff", 1, jwt=JwtRef("corp", groups=("a", "b")))
+CORP = [{"type": "JWT", "issuer": "corp"}]
+
+
+def of_issuers(*clients: Any, ways: Any = CORP) -> tuple[Client, ...]:
+    spec = {"access": {"clients": list(clients), "authentication": ways}}
+    return closing.remaining((ALICE, STAFF), spec, namespace="ml")
+
+
+def test_whom_an_issuer_names_stays_as_long_as_both_are_the_same() -> None:
+    alice = {"name": "alice", "jwt": {"issuer": "corp", "subject": "alice@corp"}}
+    staff = {"name": "staff", "jwt": {"issuer": "corp", "groups": ["b", "a"]}}
+    assert of_issuers(alice, staff) == (ALICE, STAFF)
+    assert of_issuers(alice, staff, ways=[{"type": "JWT", "issuer": "lab"}]) == ()
+    assert of_issuers(alice, staff, ways=[{"type": "APIKey"}]) == ()
+    for changed in ({"subject": "bob"}, {"issuer": "lab"}, {"groups": ["a"]}):
+        assert of_issuers({"name": "alice", "jwt": {**alice["jwt"], **changed}}) == ()  # type: ignore[dict-item]
+    assert of_issuers({"name": "staff", "jwt": {"issuer": "corp", "groups": ["a"]}}) == ()
+    assert of_issuers({"name": "alice"}, {"name": "staff", "jwt": "corp"}) == ()

@@ -80,6 +80,7 @@ def test_the_payload_is_canonical() -> None:
 
 ISSUER = TrustedIssuer(
     type="ServiceAccount",
+    name="ServiceAccount",
     issuer="https://kubernetes.default.svc.cluster.local",
     audience="bartizan.dev/ml/llama",
     max_lifetime_seconds=3600,
@@ -87,12 +88,12 @@ ISSUER = TrustedIssuer(
     clients=(TokenClient("batch", "system:serviceaccount:team-b:runner", "66666666-7777-8888-9999-000000000000"),),
 )
 ISSUERS = (
-    b'"issuers":[{"audience":"bartizan.dev/ml/llama","clients":[{"client":"batch",'
+    b'"issuers":[{"audience":"bartizan.dev/ml/llama","clients":[{"client":"batch","groups":[],'
     b'"subject":"system:serviceaccount:team-b:runner","uid":"66666666-7777-8888-9999-000000000000"}],'
-    b'"issuer":"https://kubernetes.default.svc.cluster.local",'
+    b'"groups_claim":"","issuer":"https://kubernetes.default.svc.cluster.local",'
     b'"keys":[{"algorithms":["EdDSA"],"kid":"key-1",'
     b'"spki":"MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="}],'
-    b'"max_lifetime_seconds":3600,"type":"ServiceAccount"}],'
+    b'"max_lifetime_seconds":3600,"name":"ServiceAccount","subject_claim":"sub","type":"ServiceAccount"}],'
 )
 
 
