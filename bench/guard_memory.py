@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "operator")]
 
-from tests.unit.guard import running  # noqa: E402 -- the checkout is not installed
+from tests.unit.guard import accounts, running  # noqa: E402 -- the checkout is not installed
 
 STREAMS = 200
 
@@ -26,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, running.model(Path(name)) as model:
         folder = Path(name) / "guard"
         folder.mkdir()
-        given = running.document(concurrent=1000, concurrent_per_client=1000)
+        given = accounts.trusting(concurrent=1000, concurrent_per_client=1000)
         with running.guard(folder, model.upstream, given=given) as guard:
             idle = guard.rss_mib()
             print(f"guard, idle:                 {idle:5.1f} MiB (goal: at most {goal:g})")

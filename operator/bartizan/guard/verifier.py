@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
+from jwt.algorithms import get_default_algorithms
 
 from bartizan.guard import claims, refusal, strict_json
 from bartizan.guard.caller import Caller
@@ -26,6 +26,7 @@ MAX_TOKEN_BYTES = 8 * 1024
 """A ServiceAccount's has some 1.2 KB, one with many groups a few; the whole header may have 16."""
 REMEMBERED = 1024
 """Verified tokens, some 400 bytes each; a client's pods each have one at a time."""
+_ALGORITHMS = {name: found for name, found in get_default_algorithms().items() if name in jwks.ALGORITHMS}
 _FORM = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -48,7 +49,6 @@ class Verifier:
     def __init__(self, issuers: tuple[TrustedIssuer, ...]) -> None:
         self._issuers = {issuer.issuer: _prepare(issuer) for issuer in issuers}
         self._decoy = next((key for issuer in self._issuers.values() for key in issuer.keys.values()), None)
-        self._jws = jwt.PyJWS(algorithms=jwks.ALGORITHMS)
         self._held: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
     def standings(self) -> Iterator[bytes]:
@@ -75,29 +75,25 @@ class Verifier:
         return held[0]
 
     def _judge(self, token: bytes, now: float) -> tuple[Caller, float]:
-        header, unverified = _read(token)
-        key_id = claims.key_id(header)
-        name = unverified.get("iss")
+        parts = _read(token)
+        key_id = claims.key_id(parts.header)
+        name = parts.claims.get("iss")
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         key = issuer.keys.get(key_id) if issuer else None
         if issuer is None or key is None:
-            self._verify(token, self._decoy)  # an unknown key takes the same work as a wrong signature
+            if self._decoy is not None:  # an unknown key takes the same work as a wrong signature
+                self._is_signed(parts, self._decoy, self._decoy.algorithms[0])
             raise ClaimError(Reason.TOKEN_KEY_UNKNOWN if issuer else Reason.TOKEN_ISSUER_UNKNOWN)
-        if not self._verify(token, key):
+        algorithm = parts.header["alg"]
+        if algorithm not in key.algorithms or not self._is_signed(parts, key, algorithm):
             raise ClaimError(Reason.TOKEN_SIGNATURE_INVALID)
-        named = claims.judge(unverified, issuer.trusted, issuer.clients, now=now)  # verified by now
+        named = claims.judge(parts.claims, issuer.trusted, issuer.clients, now=now)
         standing = _standing(issuer.trusted, key_id, named.client)
         caller = Caller(named.client.client, standing, issuer=issuer.trusted.name, subject=named.subject, pod=named.pod)
         return caller, named.until
 
-    def _verify(self, token: bytes, key: _Key | None) -> bool:
-        if key is None:
-            return False
-        try:
-            self._jws.decode_complete(token, key.public, algorithms=key.algorithms)
-        except (jwt.InvalidTokenError, ValueError):
-            return False
-        return True
+    def _is_signed(self, parts: "_Parts", key: _Key, algorithm: str) -> bool:
+        return _ALGORITHMS[algorithm].verify(parts.signed, key.public, parts.signature)
 
 
 def _prepare(issuer: TrustedIssuer) -> _Issuer:
@@ -109,22 +105,39 @@ def _load(key: VerifyKey) -> _Key:
     return _Key(key.algorithms, jwks.load(key))
 
 
-def _read(token: bytes) -> tuple[object, dict[str, Any]]:
-    """Header and claims as they stand there, each read in one way only; raises ClaimError."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A token as it stands there, nothing of it proved; `signed` are the bytes that `signature` must be of."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    signed: bytes
+    signature: bytes
+
+
+def _read(token: bytes) -> _Parts:
+    """Each part read in one way only; raises ClaimError."""
     if len(token) > MAX_TOKEN_BYTES or not _FORM.fullmatch(token):
         raise ClaimError(Reason.TOKEN_MALFORMED)
-    header, payload, _ = token.split(b".")
+    signed, _, signature = token.rpartition(b".")
+    header, _, payload = signed.partition(b".")
     try:
-        found = strict_json.parse(_decoded(payload))
-        if isinstance(found, dict):
-            return strict_json.parse(_decoded(header)), found
-    except (binascii.Error, strict_json.JsonError):
-        pass
-    raise ClaimError(Reason.TOKEN_MALFORMED)
+        found = _Parts(
+            strict_json.parse(_decoded(header)), strict_json.parse(_decoded(payload)), signed, _decoded(signature)
+        )
+    except (binascii.Error, strict_json.JsonError) as error:
+        raise ClaimError(Reason.TOKEN_MALFORMED) from error
+    if not isinstance(found.header, dict) or not isinstance(found.claims, dict):
+        raise ClaimError(Reason.TOKEN_MALFORMED)
+    return found
 
 
 def _decoded(part: bytes) -> bytes:
-    return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    """Raises binascii.Error, also where bits that say nothing are set: there is one text for one token."""
+    data = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != part:
+        raise binascii.Error("not in the one form that is canonical")
+    return data
 
 
 def _standing(issuer: TrustedIssuer, key_id: str, client: TokenClient) -> bytes:

@@ -103,7 +103,7 @@ FORGED = {
     "an EC algorithm in the header": KEY.sign(claims(NOW), alg="ES256"),
     "somebody else's key of the same id": signing_key("key-1", "RS256", bits=2056).sign(claims(NOW)),
     "a signature of nothing": ".".join([*token(NOW).split(".")[:2], encoded(bytes(256))]),
-    "a short signature": token(NOW)[:-4],
+    "a short signature": ".".join([*token(NOW).split(".")[:2], encoded(bytes(255))]),
     "a payload of another": ".".join(
         [token(NOW).split(".")[0], signed(sub="system:serviceaccount:a:b").split(".")[1], token(NOW).split(".")[2]]
     ),
@@ -315,7 +315,7 @@ def test_one_text_for_one_token() -> None:
     assert base64.urlsafe_b64decode(twin.rpartition(".")[2] + "==") == base64.urlsafe_b64decode(
         made.rpartition(".")[2] + "=="
     )
-    assert refused(twin, verifier=Verifier((trusted(key),))) == "TokenSignatureInvalid"
+    assert refused(twin, verifier=Verifier((trusted(key),))) == "TokenMalformed"
 
 
 @given(st.binary(max_size=200) | st.from_regex(rb"[A-Za-z0-9_-]{1,40}\.[A-Za-z0-9_-]{1,60}\.[A-Za-z0-9_-]{1,40}"))
@@ -340,9 +340,9 @@ class Counting(Verifier):
 
     count = 0
 
-    def _verify(self, token: bytes, key: Any) -> bool:
+    def _is_signed(self, parts: Any, key: Any, algorithm: str) -> bool:
         self.count += 1
-        return super()._verify(token, key)
+        return super()._is_signed(parts, key, algorithm)
 
 
 def test_a_verified_token_costs_a_hash_the_next_time() -> None:
