@@ -102,6 +102,7 @@ class InProcess:
             underway=Underway(),
             max_body_bytes=BOUNDS.body_bytes,
             clock=lambda: 0.0,
+            wall_clock=lambda: 0.0,
             is_draining=lambda: False,
         )
         self.around = Surroundings(
