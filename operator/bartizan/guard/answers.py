@@ -1,7 +1,6 @@
 """How an answer's bytes are read on their way: as events, whole, or not at all; each counts what it has cost."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event, EventError, EventStream
@@ -28,8 +27,7 @@ class Answer(Protocol):
     def end(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What the request says of how its answer is to be read; `most_output` in tokens."""
 
     wants_stream: bool
@@ -38,8 +36,7 @@ class Asked:
     most_output: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Chooses how to read one answer."""
 
     asked: Asked

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bartizan.guard import costs, inspection, strict_json
 from bartizan.guard.enforcement import Enforcement
@@ -16,8 +15,7 @@ from bartizan.policy.tokens import Amount
 MAX_SHOWN_PARAM = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """`canonical` is what was judged and what is sent, byte for byte; `most` is what it may cost.
 
     `shows_usage`: the caller asked for a stream's usage, and not the guard alone.

@@ -15,6 +15,7 @@ list of token ids would need 300,000, but no profile takes one: nobody could ins
 """
 MAX_DIGITS = 20
 """Of a whole number; 64-bit seeds fit."""
+SHORT_BYTES = 4096
 INFINITY = float("inf")
 
 
@@ -24,8 +25,7 @@ class JsonError(ValueError):
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 -- JSON is any of six types until the schema has judged it
     """The value in `body`; raises JsonError."""
-    brackets = body.count(b"{") + body.count(b"[")
-    if brackets + body.count(b",") > MAX_VALUES:
+    if len(body) > MAX_VALUES and _structure(body) > MAX_VALUES:
         _judge_number_of_values(body)
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -35,7 +35,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 -- JSON is any of six types until
         raise JsonError("not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise JsonError("not valid JSON, or nested too deep") from error
-    if brackets > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if _has_many_brackets(body) and _is_deeper(value, MAX_DEPTH):
         raise JsonError(f"nested more than {MAX_DEPTH} deep")
     return value
 
@@ -63,9 +63,29 @@ def _judge_number_of_values(body: bytes) -> None:
     plain = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
     if plain.count(b'"') <= 4 * MAX_VALUES:  # two for each value and two for its key; more are too many uncounted
         plain = _STRING.sub(b"", plain)
-        if plain.count(b"{") + plain.count(b"[") + plain.count(b",") <= MAX_VALUES:
+        if _structure(plain) <= MAX_VALUES:
             return
     raise JsonError(f"more than {MAX_VALUES} values")
+
+
+def _structure(body: bytes) -> int:
+    """Signs of structure: as many as there are values, or more."""
+    return body.count(b"{") + body.count(b"[") + body.count(b",")
+
+
+def _has_many_brackets(body: bytes) -> bool:
+    """Whether it may be nested too deep. In a long text they are searched for, which skips faster than counting does."""
+    if len(body) < SHORT_BYTES:
+        return body.count(b"{") + body.count(b"[") > MAX_DEPTH
+    left = MAX_DEPTH
+    for bracket in (b"{", b"["):
+        position = body.find(bracket)
+        while position >= 0:
+            if left == 0:
+                return True
+            left -= 1
+            position = body.find(bracket, position + 1)
+    return False
 
 
 def _is_deeper(value: object, levels: int) -> bool:

@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
@@ -17,8 +16,7 @@ MAX_HEADER_COUNT = 100
 _CONTINUE, _SWITCHING, _OK = 100, 101, 200
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
+class AnswerHead(NamedTuple):
     """What of the model's header is looked at at all."""
 
     status: int
