@@ -74,7 +74,7 @@ def _structure(body: bytes) -> int:
 
 
 def _has_many_brackets(body: bytes) -> bool:
-    """Whether it may be nested too deep. In a long text they are searched for, which skips faster than counting does."""
+    """Whether it may be nested too deep. A long text is searched for them: that skips faster than counting does."""
     if len(body) < SHORT_BYTES:
         return body.count(b"{") + body.count(b"[") > MAX_DEPTH
     left = MAX_DEPTH
