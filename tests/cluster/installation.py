@@ -125,8 +125,8 @@ def running_operator(cluster: Cluster, directory: Path) -> Iterator[subprocess.P
 
 
 def _installed_environment(cluster: Cluster) -> dict[str, str]:
-    """The variables of the installed Deployment; ports are free ones, since no pod has them to itself here."""
+    """As in the installed Deployment; but ports are free ones, as no pod has them to itself, and looks are frequent."""
     deployment = json.loads(cluster.kubectl("--namespace", NAMESPACE, "get", "deployment", ACCOUNT, "--output=json"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     values = {item["name"]: NAMESPACE if "valueFrom" in item else item.get("value", "") for item in container["env"]}
-    return {**values, "BARTIZAN_HEALTH_PORT": "0", "BARTIZAN_METRICS_PORT": "0"}
+    return {**values, "BARTIZAN_HEALTH_PORT": "0", "BARTIZAN_METRICS_PORT": "0", "BARTIZAN_LOOK_SECONDS": "1"}

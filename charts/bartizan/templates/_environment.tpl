@@ -30,6 +30,8 @@
   value: {{ toJson .Values.issuers | quote }}
 - name: BARTIZAN_RESYNC_SECONDS
   value: {{ .Values.resyncSeconds | int64 | quote }}
+- name: BARTIZAN_LOOK_SECONDS
+  value: "15"
 - name: BARTIZAN_WORKERS
   value: {{ .Values.workers | int64 | quote }}
 - name: BARTIZAN_LOG_FORMAT

@@ -18,7 +18,6 @@ from bartizan.policy import names
 
 LOGGER = log.logger(__name__)
 
-LOOK_SECONDS = 15.0
 MANAGED = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
 
 
@@ -37,7 +36,7 @@ class Delisted:
         while True:
             if self._settings.namespaces:
                 await survive(self.look(), part="delisted")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._settings.look_seconds)
 
     async def look(self) -> None:
         """Lets go of what is being deleted; what fails is tried again at the next look."""

@@ -11,9 +11,6 @@ from bartizan.controller.settings import Settings
 
 LOGGER = log.logger(__name__)
 
-LOOK_SECONDS = 15.0
-"""Somebody sits in front of it and wonders why nothing happens."""
-
 Refuse = Callable[[Manifest], Awaitable[None]]
 """Writes the condition; gets the ModelDeployment's metadata."""
 
@@ -32,7 +29,7 @@ class Outsiders:
         while True:
             if self._settings.namespaces:
                 await survive(self.look(), part="outsiders")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._settings.look_seconds)
 
     async def look(self) -> None:
         """Tells those that have not been told."""

@@ -108,6 +108,11 @@ class Settings:
     resync_seconds: float = _setting(
         "600", _between(1, 86400), "Time between two looks at everything; bounds how long unseen drift can last."
     )
+    look_seconds: float = _setting(
+        "15",
+        _between(1, 300),
+        "Time between two looks at what no event tells of: rights, the CRD, endpoints outside of managed namespaces.",
+    )
     workers: int = _setting("8", _whole(1, 64), "ModelDeployments that are reconciled at the same time.")
     guard_rollout: str = _setting(
         "OnSpecChange",

@@ -17,12 +17,11 @@ LOGGER = log.logger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
-CONTACT_SECONDS = 5.0
-"""How often the API server is asked for a sign of life: watches alone would be silent for a minute."""
-CONTACTS_A_SURVEY = 3
-"""Every so many contacts it is looked whether a namespace that could not be watched can be."""
+CONTACTS_A_LOOK = 3
+"""So often the API server is asked for a sign of life: watches alone would be silent for a minute. Once a look it is
+tried whether a namespace that could not be watched can be."""
 CONTACTS_A_HEARING = 12
-"""Every so many contacts, once a minute, it is asked whether the watch has told of what a list shows."""
+"""Every so many contacts, by default once a minute, it is asked whether the watch has told of what a list shows."""
 REMINDER_SECONDS = 300.0
 """A lack that lasts is logged again after this time."""
 
@@ -102,11 +101,11 @@ class Supervisor:
         running = asyncio.create_task(watch.run(), name="watch")
         try:
             for number in itertools.count(1):
-                await asyncio.wait({running}, timeout=CONTACT_SECONDS)
+                await asyncio.wait({running}, timeout=self._settings.look_seconds / CONTACTS_A_LOOK)
                 if running.done():
                     break
                 await self._keep_contact(survey)
-                sees_more = number % CONTACTS_A_SURVEY == 0 and await self._could_see_more(survey)
+                sees_more = number % CONTACTS_A_LOOK == 0 and await self._could_see_more(survey)
                 is_deaf = number % CONTACTS_A_HEARING == 0 and await self._is_deaf(survey)
                 if sees_more or is_deaf:
                     watch.stop()
