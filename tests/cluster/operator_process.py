@@ -15,10 +15,26 @@ from typing import Any
 
 import yaml
 from tests.cluster import installation
+from tests.cluster.plane import Plane
 from tests.localcluster.api import Cluster
+
+from bartizan.controller import kinds
+from bartizan.controller.kinds import Kind
 
 COMMAND = (sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator")
 IMAGE = "localhost/bartizan:test"
+ENDPOINT = """
+apiVersion: bartizan.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: NAME, namespace: NAMESPACE}
+spec:
+  model: {name: test}
+  template:
+    spec:
+      containers: [{name: model, image: example.org/model:1, command: [/serve]}]
+  access:
+    clients: [{name: chat}]
+"""
 
 
 @dataclass
@@ -102,6 +118,7 @@ def run(config: Path, directory: Path, settings: Mapping[str, str] | None = None
         "BARTIZAN_GUARD_IMAGE": IMAGE,
         "BARTIZAN_HEALTH_PORT": "0",
         "BARTIZAN_METRICS_PORT": "0",
+        "BARTIZAN_LOOK_SECONDS": "1",
         **(settings or {}),
     }
     log = directory / f"operator-{len(list(directory.glob('operator-*.log')))}.log"
@@ -113,3 +130,22 @@ def run(config: Path, directory: Path, settings: Mapping[str, str] | None = None
         finally:
             process.kill()
             process.wait()
+
+
+def apply(plane: Plane, name: str, namespace: str = "ml") -> None:
+    plane.admin.create(kinds.MODEL_DEPLOYMENT, namespace, manifest(name, namespace))
+
+
+def manifest(name: str, namespace: str = "ml") -> dict[str, Any]:
+    body: dict[str, Any] = yaml.safe_load(ENDPOINT.replace("NAMESPACE", namespace).replace("NAME", name))
+    return body
+
+
+def exists(plane: Plane, kind: Kind, name: str, namespace: str = "ml") -> bool:
+    return plane.admin.get(kind, namespace, name) is not None
+
+
+def reason(plane: Plane, name: str, condition: str, namespace: str = "ml") -> str:
+    """Of the ModelDeployment's condition; empty while it has none."""
+    status = plane.admin.must_get(kinds.MODEL_DEPLOYMENT, namespace, name).get("status", {})
+    return "".join(item["reason"] for item in status.get("conditions", ()) if item["type"] == condition)

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.localcluster.api import Cluster, control_plane
+from tests.cluster.plane import Plane
+from tests.localcluster.api import Cluster
 
 from bartizan.controller.api import NAMESPACE, NETWORK_POLICY, SECRET, SERVICE, Api, ApiError
 from bartizan.controller.connection import Connection
@@ -15,11 +16,12 @@ from bartizan.policy import names
 
 pytestmark = pytest.mark.cluster
 
+HERE, GOING = "api", "api-going"
+
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with control_plane() as cluster:
-        cluster.kubectl("create", "namespace", "ml")
+def cluster(plane: Plane) -> Iterator[Cluster]:
+    with plane.lent(HERE, GOING) as cluster:
         yield cluster
 
 
@@ -44,7 +46,7 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": "ml", "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY}},
+        "metadata": {"name": name, "namespace": HERE, "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY}},
         "spec": {"ports": [{"name": "http", "port": 8080, "protocol": "TCP"}], "selector": {"app": name}, **spec},
     }
 
@@ -55,7 +57,7 @@ def test_apply_creates_then_changes_nothing_when_repeated(cluster: Cluster) -> N
         second = await api.apply(service("applied"))
         assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
         assert first["metadata"]["managedFields"][0]["manager"] == names.FIELD_MANAGER
-        assert await api.get(SERVICE, "ml", "applied") == second
+        assert await api.get(SERVICE, HERE, "applied") == second
 
     use(cluster, scenario)
 
@@ -64,7 +66,7 @@ def test_replace_takes_away_what_apply_leaves_and_minds_the_resource_version(clu
     async def scenario(api: Api) -> None:
         await api.apply(service("replaced"))
         more = {"spec": {"externalIPs": ["192.0.2.1"]}}
-        live = await api.patch_merge(SERVICE, "ml", "replaced", more)
+        live = await api.patch_merge(SERVICE, HERE, "replaced", more)
         assert (await api.apply(service("replaced")))["spec"]["externalIPs"] == ["192.0.2.1"], "why PUT is needed"
         wanted = service("replaced", clusterIP=live["spec"]["clusterIP"], clusterIPs=live["spec"]["clusterIPs"])
         stale = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": "1"}}
@@ -87,8 +89,8 @@ def test_create_refuses_what_exists_and_makes_names(cluster: Cluster) -> None:
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": "llama.", "namespace": "ml"},
-            "involvedObject": {"kind": "Service", "namespace": "ml", "name": "created"},
+            "metadata": {"generateName": "llama.", "namespace": HERE},
+            "involvedObject": {"kind": "Service", "namespace": HERE, "name": "created"},
             "reason": "Test",
             "message": "x",
         }
@@ -101,7 +103,7 @@ def test_lists_go_by_label_and_carry_their_kind(cluster: Cluster) -> None:
     async def scenario(api: Api) -> None:
         await api.apply(service("listed"))
         labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
-        for found in (await api.list(SERVICE, "ml", labels=labels), await api.list_metadata(SERVICE, labels=labels)):
+        for found in (await api.list(SERVICE, HERE, labels=labels), await api.list_metadata(SERVICE, labels=labels)):
             (item,) = [item for item in found if item["metadata"]["name"] == "listed"]
             assert (item["apiVersion"], item["kind"]) == ("v1", "Service")
         assert "spec" not in item, "the second list is of metadata only"
@@ -116,12 +118,12 @@ def test_patches_of_both_kinds_work_and_a_test_operation_guards(cluster: Cluster
         live = await api.apply(service("patched"))
         version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
         add = {"op": "add", "path": "/metadata/finalizers", "value": [names.FINALIZER]}
-        patched = await api.patch_json(SERVICE, "ml", "patched", [version, add])
+        patched = await api.patch_json(SERVICE, HERE, "patched", [version, add])
         assert patched["metadata"]["finalizers"] == [names.FINALIZER]
         with pytest.raises(ApiError) as caught:
-            await api.patch_json(SERVICE, "ml", "patched", [version, add])
+            await api.patch_json(SERVICE, HERE, "patched", [version, add])
         assert caught.value.is_invalid or caught.value.is_conflict
-        await api.patch_merge(SERVICE, "ml", "patched", {"metadata": {"finalizers": None}})
+        await api.patch_merge(SERVICE, HERE, "patched", {"metadata": {"finalizers": None}})
 
     use(cluster, scenario)
 
@@ -130,33 +132,32 @@ def test_delete_minds_the_uid_and_takes_absence_for_done(cluster: Cluster) -> No
     async def scenario(api: Api) -> None:
         live = await api.apply(service("deleted"))
         with pytest.raises(ApiError) as caught:
-            await api.delete(SERVICE, "ml", "deleted", uid="00000000-0000-0000-0000-000000000000")
+            await api.delete(SERVICE, HERE, "deleted", uid="00000000-0000-0000-0000-000000000000")
         assert caught.value.is_conflict
-        await api.delete(SERVICE, "ml", "deleted", uid=live["metadata"]["uid"], propagation="Background")
-        assert await api.get(SERVICE, "ml", "deleted") is None
-        await api.delete(SERVICE, "ml", "deleted")
+        await api.delete(SERVICE, HERE, "deleted", uid=live["metadata"]["uid"], propagation="Background")
+        assert await api.get(SERVICE, HERE, "deleted") is None
+        await api.delete(SERVICE, HERE, "deleted")
 
     use(cluster, scenario)
 
 
 def test_errors_are_told_apart_by_what_a_caller_does_about_them(cluster: Cluster) -> None:
-    cluster.kubectl("create", "namespace", "going")
-    held = {**service("held"), "metadata": {"name": "held", "namespace": "going", "finalizers": ["example.org/held"]}}
+    held = {**service("held"), "metadata": {"name": "held", "namespace": GOING, "finalizers": ["example.org/held"]}}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(held))
-    cluster.kubectl("delete", "namespace", "going", "--wait=false")
+    cluster.kubectl("delete", "namespace", GOING, "--wait=false")
 
     async def scenario(api: Api) -> None:
         with pytest.raises(ApiError) as caught:
             await api.apply(service("bad", ports=[{"port": 0}]))
         assert caught.value.is_invalid
         late = service("late")
-        late["metadata"]["namespace"] = "going"
+        late["metadata"]["namespace"] = GOING
         with pytest.raises(ApiError) as caught:
             await api.apply(late)
         assert caught.value.is_terminating
-        await api.patch_merge(SERVICE, "going", "held", {"metadata": {"finalizers": None}})
-        assert await api.get(NAMESPACE, None, "ml") is not None
-        assert await api.get(NETWORK_POLICY, "ml", "absent") is None
+        await api.patch_merge(SERVICE, GOING, "held", {"metadata": {"finalizers": None}})
+        assert await api.get(NAMESPACE, None, HERE) is not None
+        assert await api.get(NETWORK_POLICY, HERE, "absent") is None
 
     use(cluster, scenario)
 

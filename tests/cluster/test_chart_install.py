@@ -7,25 +7,27 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.installation import ACCOUNT, NAMESPACE, RELEASE, helm, install, until
-from tests.localcluster.api import Cluster, control_plane
+from tests.cluster.plane import Plane
+from tests.localcluster.api import Cluster
 
 pytestmark = pytest.mark.cluster
 INSTALL = Path(__file__).parents[2] / "manifests" / "install.yaml"
 FENCED_KINDS = 10
+TEAM = "install"
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[Cluster]:
-    with control_plane() as cluster:
+def bare(plane: Plane) -> Iterator[Cluster]:
+    with plane.lent(TEAM) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def cluster(plane: Cluster) -> Iterator[Cluster]:
+def cluster(bare: Cluster) -> Iterator[Cluster]:
     """Without Bartizan before and after, but for its namespace and what an uninstall leaves."""
-    yield plane
-    for release in helm(plane, "list", "--short").split():
-        helm(plane, "uninstall", release)
+    yield bare
+    for release in helm(bare, "list", "--short").split():
+        helm(bare, "uninstall", release)
 
 
 def _can(cluster: Cluster, verb: str, resource: str, *who: str) -> bool:
@@ -47,10 +49,9 @@ def test_notes_say_what_to_do_next_and_warn_of_rights_everywhere(cluster: Cluste
     assert f"rollout status deployment/{ACCOUNT}" in printed
     assert "break the glass" in printed
     assert "OPEN THE NETWORK" in printed
-    cluster.kubectl("create", "namespace", "team-a")
-    printed = helm(cluster, "upgrade", RELEASE, str(_chart()), "--set", "namespaces={team-a}")
+    printed = helm(cluster, "upgrade", RELEASE, str(_chart()), "--set", f"namespaces={{{TEAM}}}")
     assert "WARNING" not in printed
-    assert "kubectl --namespace team-a get modeldeployments.bartizan.dev" in printed
+    assert f"kubectl --namespace {TEAM} get modeldeployments.bartizan.dev" in printed
 
 
 def _chart() -> Path:

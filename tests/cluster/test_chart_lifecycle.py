@@ -13,12 +13,23 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.installation import CHART, NAMESPACE, RELEASE, helm, install, running_operator, until
-from tests.localcluster.api import Cluster, control_plane, tool
+from tests.cluster.plane import Plane
+from tests.localcluster.api import tool
+
+from bartizan.controller import kinds
+from bartizan.policy import names
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
-TEAM, ENDPOINT = "team-a", "llama"
-OWNED = "networkpolicies,deployments,services,serviceaccounts,secrets,controllerrevisions"
+TEAM, OTHER_TEAM, ENDPOINT = "life-a", "life-b", "llama"
+OWNED = (
+    kinds.NETWORK_POLICY,
+    kinds.DEPLOYMENT,
+    kinds.SERVICE,
+    kinds.SERVICE_ACCOUNT,
+    kinds.SECRET,
+    kinds.CONTROLLER_REVISION,
+)
 MODEL_DEPLOYMENT = {
     "apiVersion": "bartizan.dev/v1alpha1",
     "kind": "ModelDeployment",
@@ -37,53 +48,47 @@ LISTED = ("--set", f"namespaces={{{TEAM}}}")
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[Cluster]:
-    with control_plane() as cluster:
+def bare(plane: Plane) -> Iterator[Plane]:
+    with plane.lent(OTHER_TEAM) as cluster:
         yield cluster
+        cluster.admin.delete(kinds.NAMESPACE, None, TEAM)
 
 
 @pytest.fixture
-def cluster(plane: Cluster) -> Iterator[Cluster]:
+def cluster(bare: Plane) -> Iterator[Plane]:
     """An empty cluster but for the team's namespace; whatever a test leaves is let go as the documentation says."""
-    plane.kubectl("apply", "--filename=-", stdin=json.dumps(NAMESPACE_OF_TEAM))
-    yield plane
-    if RELEASE in helm(plane, "list", "--short"):
-        helm(plane, "uninstall", RELEASE)
-    if ENDPOINT in _get(plane, "modeldeployments.bartizan.dev"):
-        _break_glass(plane, _page())
-    plane.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--ignore-not-found")
-    plane.kubectl("--namespace", TEAM, "delete", OWNED, f"--selector=bartizan.dev/endpoint={ENDPOINT}")
-    plane.kubectl("--namespace", NAMESPACE, "delete", "secret", "bartizan-root", "--ignore-not-found")
+    bare.kubectl("apply", "--filename=-", stdin=json.dumps(NAMESPACE_OF_TEAM))
+    yield bare
+    if RELEASE in helm(bare, "list", "--short"):
+        helm(bare, "uninstall", RELEASE)
+    if _is_declared(bare):
+        _break_glass(bare, _page())
+    bare.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--ignore-not-found")
+    owned = ",".join(kind.plural for kind in OWNED)
+    bare.kubectl("--namespace", TEAM, "delete", owned, f"--selector={names.ENDPOINT_LABEL}={ENDPOINT}")
+    bare.kubectl("--namespace", NAMESPACE, "delete", "secret", "bartizan-root", "--ignore-not-found")
 
 
-def _get(cluster: Cluster, kinds: str) -> str:
-    """Names of what there is in the team's namespace."""
-    try:
-        return cluster.kubectl("--namespace", TEAM, "get", kinds, "--output=name", "--ignore-not-found")
-    except subprocess.CalledProcessError as error:
-        if "doesn't have a resource type" not in error.stderr:
-            raise
-        return ""
+def _is_declared(cluster: Plane) -> bool:
+    return cluster.admin.get(kinds.MODEL_DEPLOYMENT, TEAM, ENDPOINT) is not None
 
 
-def _owned(cluster: Cluster) -> dict[str, Any]:
+def _owned(cluster: Plane) -> dict[str, Any]:
     """Spec or data of every owned object, by kind and name."""
-    text = cluster.kubectl(
-        "--namespace", TEAM, "get", OWNED, f"--selector=bartizan.dev/endpoint={ENDPOINT}", "--output=json"
-    )
     return {
-        f"{item['kind']}/{item['metadata']['name']}": item.get("spec", item.get("data"))
-        for item in json.loads(text)["items"]
+        f"{kind.kind}/{item['metadata']['name']}": item.get("spec", item.get("data"))
+        for kind in OWNED
+        for item in cluster.admin.list(kind, TEAM, **{names.ENDPOINT_LABEL: ENDPOINT})
     }
 
 
-def _gated(cluster: Cluster) -> bool:
+def _gated(cluster: Plane) -> bool:
     return {f"Deployment/{ENDPOINT}", f"NetworkPolicy/{ENDPOINT}", f"Secret/{ENDPOINT}.chat-ui"} <= _owned(
         cluster
     ).keys()
 
 
-def _declare(cluster: Cluster) -> None:
+def _declare(cluster: Plane) -> None:
     cluster.kubectl("apply", "--filename=-", stdin=json.dumps(MODEL_DEPLOYMENT))
     until(partial(_gated, cluster), "the endpoint's objects exist", seconds=60)
 
@@ -93,7 +98,7 @@ def _page() -> str:
     return str(script)
 
 
-def _break_glass(cluster: Cluster, script: str) -> None:
+def _break_glass(cluster: Plane, script: str) -> None:
     """Runs the very commands of the documentation, or of the chart's notes."""
     environment = {
         **os.environ,
@@ -106,20 +111,21 @@ def _break_glass(cluster: Cluster, script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_an_upgrade_with_changed_values_reaches_operator_and_rights(cluster: Cluster) -> None:
-    cluster.kubectl("create", "namespace", "team-b")
+def test_an_upgrade_with_changed_values_reaches_operator_and_rights(cluster: Plane) -> None:
     install(cluster, *LISTED)
-    helm(cluster, "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--set", "workers=3,namespaces={team-b}")
+    changed = f"workers=3,namespaces={{{OTHER_TEAM}}}"
+    helm(cluster, "upgrade", RELEASE, str(CHART), "--reset-then-reuse-values", "--set", changed)
     deployment = cluster.kubectl("--namespace", NAMESPACE, "get", "deployment", "bartizan-operator", "--output=yaml")
     (container,) = yaml.safe_load(deployment)["spec"]["template"]["spec"]["containers"]
     assert {"name": "BARTIZAN_WORKERS", "value": "3"} in container["env"]
-    assert {"name": "BARTIZAN_NAMESPACES", "value": "team-b"} in container["env"]
-    assert "bartizan-operator" not in _get(cluster, "roles,rolebindings")
-    assert "bartizan-operator" in cluster.kubectl("--namespace", "team-b", "get", "roles,rolebindings", "--output=name")
-    cluster.kubectl("delete", "namespace", "team-b")
+    assert {"name": "BARTIZAN_NAMESPACES", "value": OTHER_TEAM} in container["env"]
+    assert "bartizan-operator" not in cluster.kubectl("--namespace", TEAM, "get", "roles,rolebindings", "--output=name")
+    assert "bartizan-operator" in cluster.kubectl(
+        "--namespace", OTHER_TEAM, "get", "roles,rolebindings", "--output=name"
+    )
 
 
-def test_an_endpoint_of_a_namespace_taken_off_the_list_can_be_deleted(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_endpoint_of_a_namespace_taken_off_the_list_can_be_deleted(cluster: Plane, tmp_path: Path) -> None:
     install(cluster)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
@@ -129,7 +135,7 @@ def test_an_endpoint_of_a_namespace_taken_off_the_list_can_be_deleted(cluster: C
         until(lambda: not _owned(cluster), "its objects go with it, the policy last", seconds=60)
 
 
-def test_an_upgrade_adds_a_field_to_the_crd(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_upgrade_adds_a_field_to_the_crd(cluster: Plane, tmp_path: Path) -> None:
     install(cluster, *LISTED)
     newer = tmp_path / "bartizan"
     shutil.copytree(CHART, newer)
@@ -149,7 +155,7 @@ def test_an_upgrade_adds_a_field_to_the_crd(cluster: Cluster, tmp_path: Path) ->
     until(is_kept, "the API server serves the new field")
 
 
-def test_an_uninstall_leaves_gates_shut_and_a_reinstall_adopts_them(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_uninstall_leaves_gates_shut_and_a_reinstall_adopts_them(cluster: Plane, tmp_path: Path) -> None:
     install(cluster, *LISTED)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
@@ -159,7 +165,7 @@ def test_an_uninstall_leaves_gates_shut_and_a_reinstall_adopts_them(cluster: Clu
     assert "resource policy" in printed
     assert _owned(cluster) == before
     assert _root(cluster) == root
-    assert ENDPOINT in _get(cluster, "modeldeployments.bartizan.dev")
+    assert _is_declared(cluster)
 
     cluster.kubectl("--namespace", TEAM, "delete", "modeldeployments.bartizan.dev", ENDPOINT, "--wait=false")
     cluster.kubectl("--namespace", TEAM, "delete", "networkpolicy", ENDPOINT, "--wait=false")
@@ -168,11 +174,11 @@ def test_an_uninstall_leaves_gates_shut_and_a_reinstall_adopts_them(cluster: Clu
     install(cluster, *LISTED)
     assert _root(cluster) == root
     with running_operator(cluster, tmp_path):
-        until(lambda: ENDPOINT not in _get(cluster, "modeldeployments.bartizan.dev"), "the deletion that waited ends")
+        until(lambda: not _is_declared(cluster), "the deletion that waited ends")
         assert not {"Deployment", "NetworkPolicy"} & {name.split("/")[0] for name in _owned(cluster)}
 
 
-def test_a_reinstall_leaves_keys_as_they_were(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_reinstall_leaves_keys_as_they_were(cluster: Plane, tmp_path: Path) -> None:
     install(cluster)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
@@ -187,13 +193,13 @@ def test_a_reinstall_leaves_keys_as_they_were(cluster: Cluster, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("source", ["page", "notes"])
-def test_breaking_the_glass_lets_go_without_the_operator(cluster: Cluster, tmp_path: Path, source: str) -> None:
+def test_breaking_the_glass_lets_go_without_the_operator(cluster: Plane, tmp_path: Path, source: str) -> None:
     notes = install(cluster, *LISTED)
     with running_operator(cluster, tmp_path):
         _declare(cluster)
     helm(cluster, "uninstall", RELEASE)
     _break_glass(cluster, _page() if source == "page" else _script_of(notes))
-    assert _get(cluster, "modeldeployments.bartizan.dev") == ""
+    assert not _is_declared(cluster)
     assert not {"Deployment", "NetworkPolicy"} & {name.split("/")[0] for name in _owned(cluster)}
 
 
@@ -206,7 +212,7 @@ def _script_of(notes: str) -> str:
 
 @pytest.mark.parametrize("values", [LISTED, ()], ids=["listed", "everywhere"])
 def test_t14_a_deleted_namespace_goes_under_the_charts_rights(
-    cluster: Cluster, tmp_path: Path, values: tuple[str, ...]
+    cluster: Plane, tmp_path: Path, values: tuple[str, ...]
 ) -> None:
     install(cluster, *values)
     with running_operator(cluster, tmp_path):
@@ -217,5 +223,5 @@ def test_t14_a_deleted_namespace_goes_under_the_charts_rights(
     assert TEAM not in cluster.kubectl("get", "namespaces", "--output=name")
 
 
-def _root(cluster: Cluster) -> str:
+def _root(cluster: Plane) -> str:
     return cluster.kubectl("--namespace", NAMESPACE, "get", "secret", "bartizan-root", "--output=jsonpath={.data.root}")

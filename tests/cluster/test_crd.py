@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.bad_manifests import HERE, Case, cases, load
+from tests.cluster.plane import Plane
 from tests.cluster.rest import RefusalError, Rest, client_of
-from tests.localcluster.api import Cluster, control_plane
+from tests.localcluster.api import Cluster
 
 from bartizan.policy.model import Identity, ModelDeployment
 from bartizan.policy.parse import parse
@@ -23,7 +24,7 @@ GOOD = [*sorted((HERE / "good").glob("*.yaml")), *sorted((ROOT / "manifests" / "
 CASES = tuple(cases())
 DEADLINE_SECONDS = 20.0
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("crd")]
+pytestmark = pytest.mark.cluster
 
 
 class Server(Rest):
@@ -68,8 +69,8 @@ class Server(Rest):
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with control_plane() as made:
+def cluster(plane: Plane) -> Iterator[Cluster]:
+    with plane.lent() as made:
         yield made
 
 

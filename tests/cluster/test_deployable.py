@@ -11,8 +11,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.cluster import wishes
 from tests.cluster.bad_manifests import HERE, load
+from tests.cluster.plane import Plane
 from tests.cluster.rest import Rest, client_of
-from tests.localcluster.api import Cluster, control_plane
+from tests.localcluster.api import Cluster
 
 from bartizan.controller import compare
 from bartizan.controller.builders import deployment, network_policy, pod_template
@@ -33,12 +34,12 @@ SURROUNDINGS = Surroundings(
     dns_pod_labels={"k8s-app": "kube-dns"},
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("deployable")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with control_plane() as made:
+def cluster(plane: Plane) -> Iterator[Cluster]:
+    with plane.lent() as made:
         yield made
 
 

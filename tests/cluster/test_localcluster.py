@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from tests.localcluster import api, lifecycle, places, processes, record, waiting
+from tests.localcluster.api import Cluster
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.record import Level
 
 pytestmark = pytest.mark.cluster
 
 COMPONENTS = ["etcd", "kube-apiserver", "kube-controller-manager"]
+STANDING = "standing"
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +31,21 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     processes.kill(processes.marked(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def standing_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("standing")
+    yield directory
+    processes.kill(processes.marked(directory))
+
+
+@pytest.fixture
+def standing(state: Path, standing_state: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """One for all tests that leave it as it was; the next one would heal it."""
+    monkeypatch.setenv("BARTIZAN_STATE", str(standing_state))
+    made = lifecycle.up(STANDING, Level.CONTROL_PLANE)
+    return Cluster(made.places.kubeconfig, made.server, made.name)
+
+
 def test_a_control_plane_answers_and_goes_without_a_trace(state: Path) -> None:
     with api.control_plane() as cluster:
         assert cluster.kubectl("get", "namespace", "default", "-o", "name") == "namespace/default\n"
@@ -36,35 +53,33 @@ def test_a_control_plane_answers_and_goes_without_a_trace(state: Path) -> None:
     assert left_in(state) == []
 
 
-def test_a_second_up_changes_nothing() -> None:
-    with api.control_plane("twice"):
-        before = pids("twice")
-        with api.control_plane("twice"):
-            assert pids("twice") == before
-        assert healths("twice") == ["ready"] * 3, "the inner context found it up, so it has to leave it up"
+def test_a_second_up_changes_nothing(standing: Cluster) -> None:
+    before = pids(standing.name)
+    with api.control_plane(standing.name):
+        assert pids(standing.name) == before
+    assert healths(standing.name) == ["ready"] * 3, "the context found it up, so it has to leave it up"
 
 
 @pytest.mark.parametrize("victims", [["kube-apiserver"], ["etcd"], COMPONENTS])
-def test_up_heals_what_was_killed_and_keeps_the_data(victims: list[str]) -> None:
-    with api.control_plane("hurt") as cluster:
-        cluster.kubectl("create", "namespace", "kept")
-        before = pids("hurt")
-        for victim in victims:
-            os.kill(before[victim], signal.SIGKILL)
-        waiting.until(lambda: healths("hurt").count("down") == len(victims), seconds=10, complaint=lambda: "still up")
-        lifecycle.up("hurt", Level.CONTROL_PLANE)
-        assert healths("hurt") == ["ready"] * 3
-        assert cluster.kubectl("get", "namespace", "kept", "-o", "name") == "namespace/kept\n"
-        after = pids("hurt")
-        assert {name for name in COMPONENTS if before[name] != after[name]} == set(victims)
+def test_up_heals_what_was_killed_and_keeps_the_data(standing: Cluster, victims: list[str]) -> None:
+    name, kept = standing.name, "kept-" + "-".join(victims)
+    standing.kubectl("create", "namespace", kept)
+    before = pids(name)
+    for victim in victims:
+        os.kill(before[victim], signal.SIGKILL)
+    waiting.until(lambda: healths(name).count("down") == len(victims), seconds=10, complaint=lambda: "still up")
+    lifecycle.up(name, Level.CONTROL_PLANE)
+    assert healths(name) == ["ready"] * 3
+    assert standing.kubectl("get", "namespace", kept, "-o", "name") == f"namespace/{kept}\n"
+    after = pids(name)
+    assert {component for component in COMPONENTS if before[component] != after[component]} == set(victims)
 
 
-def test_a_component_stops_and_starts_alone() -> None:
-    with api.control_plane("one") as cluster:
-        cluster.stop("kube-controller-manager")
-        assert healths("one") == ["ready", "ready", "down"]
-        cluster.start("kube-controller-manager")
-        assert healths("one") == ["ready"] * 3
+def test_a_component_stops_and_starts_alone(standing: Cluster) -> None:
+    standing.stop("kube-controller-manager")
+    assert healths(standing.name) == ["ready", "ready", "down"]
+    standing.start("kube-controller-manager")
+    assert healths(standing.name) == ["ready"] * 3
 
 
 @pytest.mark.parametrize("moment", ["cluster.json", "processes/etcd.json", "processes/kube-apiserver.json"])
@@ -106,13 +121,12 @@ def test_several_come_up_side_by_side(state: Path) -> None:
     assert left_in(state) == []
 
 
-def test_an_existing_cluster_is_used_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with api.control_plane("brought") as own:
-        monkeypatch.setenv("USE_EXISTING_CLUSTER", "1")
-        monkeypatch.setenv("KUBECONFIG", str(own.kubeconfig))
-        with api.control_plane() as cluster:
-            assert (cluster.server, cluster.is_ours) == (own.server, False)
-        assert healths("brought") == ["ready"] * 3
+def test_an_existing_cluster_is_used_and_left_alone(standing: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_EXISTING_CLUSTER", "1")
+    monkeypatch.setenv("KUBECONFIG", str(standing.kubeconfig))
+    with api.control_plane() as cluster:
+        assert (cluster.server, cluster.is_ours) == (standing.server, False)
+    assert healths(standing.name) == ["ready"] * 3
 
 
 def test_a_binary_that_was_brought_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,12 +139,9 @@ def test_a_binary_that_was_brought_is_used(tmp_path: Path, monkeypatch: pytest.M
         assert "--log-level=error" in command
 
 
-def test_a_name_stays_with_its_level() -> None:
-    with (
-        api.control_plane("plain") as cluster,
-        pytest.raises(Complaint, match="'plain' is a control-plane; take it down first"),
-    ):
-        lifecycle.up(cluster.name, Level.NODE)
+def test_a_name_stays_with_its_level(standing: Cluster) -> None:
+    with pytest.raises(Complaint, match=f"'{STANDING}' is a control-plane; take it down first"):
+        lifecycle.up(standing.name, Level.NODE)
 
 
 def test_a_component_that_cannot_start_shows_its_log(monkeypatch: pytest.MonkeyPatch) -> None:

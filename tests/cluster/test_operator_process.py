@@ -6,29 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.cluster import installation, operator_process
 from tests.cluster.installation import until
-from tests.cluster.operator_process import OperatorProcess
-from tests.localcluster.api import Cluster, control_plane
+from tests.cluster.operator_process import OperatorProcess, apply, exists, manifest, reason
+from tests.cluster.plane import Plane, listed
 
+from bartizan.controller import kinds
 from bartizan.controller.nesting import DEEPEST
 
 pytestmark = pytest.mark.cluster
-
-CRDS = Path(__file__).parents[2] / "crds"
-ENDPOINT = """
-apiVersion: bartizan.dev/v1alpha1
-kind: ModelDeployment
-metadata: {name: NAME, namespace: NAMESPACE}
-spec:
-  model: {name: test}
-  template:
-    spec:
-      containers: [{name: model, image: example.org/model:1, command: [/serve]}]
-  access:
-    clients: [{name: chat}]
-"""
 
 NOWHERE = """
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
@@ -40,18 +26,15 @@ current-context: x
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(plane: Plane) -> Iterator[Plane]:
     """With the chart installed for namespace `ml`; nobody runs the operator's pod, so that the tests can."""
-    with control_plane() as cluster:
-        for namespace in ("ml", "outside", "late"):
-            cluster.kubectl("create", "namespace", namespace)
-        installation.install(cluster, "--set", "namespaces={ml}")
+    with plane.lent("ml", "outside", "late", values=listed("ml")) as cluster:
         cluster.kubectl("--namespace", installation.NAMESPACE, "delete", "deployment", installation.ACCOUNT)
         yield cluster
 
 
 @pytest.fixture
-def config(cluster: Cluster, tmp_path: Path) -> Path:
+def config(cluster: Plane, tmp_path: Path) -> Path:
     return operator_process.kubeconfig(cluster, tmp_path)
 
 
@@ -63,94 +46,80 @@ def operator(config: Path, tmp_path: Path) -> Iterator[OperatorProcess]:
         yield operator
 
 
-def apply(cluster: Cluster, name: str, namespace: str = "ml") -> None:
-    cluster.kubectl("apply", "-f", "-", stdin=ENDPOINT.replace("NAMESPACE", namespace).replace("NAME", name))
-
-
-def exists(cluster: Cluster, kind: str, name: str, namespace: str = "ml") -> bool:
-    return bool(cluster.kubectl("-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
-
-
-def condition(cluster: Cluster, name: str, kind: str, namespace: str = "ml") -> str:
-    path = f'jsonpath={{.status.conditions[?(@.type=="{kind}")].reason}}'
-    return cluster.kubectl("-n", namespace, "get", "mdep", name, "-o", path)
-
-
-def test_it_makes_what_an_endpoint_owns_and_ends_at_sigterm(cluster: Cluster, operator: OperatorProcess) -> None:
+def test_it_makes_what_an_endpoint_owns_and_ends_at_sigterm(cluster: Plane, operator: OperatorProcess) -> None:
     apply(cluster, "first")
-    for kind in ("networkpolicy", "deployment", "service", "serviceaccount", "secret"):
-        name = "first.chat" if kind == "secret" else "first"
-        until(lambda kind=kind, name=name: exists(cluster, kind, name), f"{kind} {name}")  # type: ignore[misc]
-    until(lambda: condition(cluster, "first", "Accepted") == "SpecAccepted", "Accepted")
+    for kind in (kinds.NETWORK_POLICY, kinds.DEPLOYMENT, kinds.SERVICE, kinds.SERVICE_ACCOUNT, kinds.SECRET):
+        name = "first.chat" if kind is kinds.SECRET else "first"
+        until(lambda kind=kind, name=name: exists(cluster, kind, name), f"{kind.kind} {name}")  # type: ignore[misc]
+    until(lambda: reason(cluster, "first", "Accepted") == "SpecAccepted", "Accepted")
     assert operator.stop() == 0
     assert [line["message"] for line in operator.lines()[-2:]] == ["stopping", "stopped"]
 
 
-def test_it_repairs_at_once_what_somebody_deletes(cluster: Cluster, operator: OperatorProcess) -> None:
+def test_it_repairs_at_once_what_somebody_deletes(cluster: Plane, operator: OperatorProcess) -> None:
     apply(cluster, "repaired")
-    until(lambda: exists(cluster, "deployment", "repaired"), "the workload")
-    for kind in ("service", "deployment"):
-        cluster.kubectl("-n", "ml", "delete", kind, "repaired")
-        until(lambda kind=kind: exists(cluster, kind, "repaired"), f"{kind} is back", seconds=3)  # type: ignore[misc]
+    until(lambda: exists(cluster, kinds.DEPLOYMENT, "repaired"), "the workload")
+    for kind in (kinds.SERVICE, kinds.DEPLOYMENT):
+        cluster.kubectl("-n", "ml", "delete", kind.plural, "repaired")
+        until(lambda kind=kind: exists(cluster, kind, "repaired"), f"{kind.kind} is back", seconds=3)  # type: ignore[misc]
 
 
-def test_what_vanished_while_it_was_down_is_back_after_its_start(
-    cluster: Cluster, config: Path, tmp_path: Path
-) -> None:
+def test_what_vanished_while_it_was_down_is_back_after_its_start(cluster: Plane, config: Path, tmp_path: Path) -> None:
     settings = {"BARTIZAN_NAMESPACES": "ml"}
     with operator_process.run(config, tmp_path, settings) as operator:
         operator.wait_until_ready()
         apply(cluster, "missed")
-        until(lambda: exists(cluster, "deployment", "missed"), "the workload")
+        until(lambda: exists(cluster, kinds.DEPLOYMENT, "missed"), "the workload")
     cluster.kubectl("-n", "ml", "delete", "service", "missed")
     with operator_process.run(config, tmp_path, settings):
-        until(lambda: exists(cluster, "service", "missed"), "the Service is back")
+        until(lambda: exists(cluster, kinds.SERVICE, "missed"), "the Service is back")
 
 
 def test_an_endpoint_elsewhere_is_told_that_its_namespace_is_not_managed(
-    cluster: Cluster, config: Path, tmp_path: Path
+    cluster: Plane, config: Path, tmp_path: Path
 ) -> None:
     apply(cluster, "stranger", "outside")
     with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml"}):
-        until(lambda: condition(cluster, "stranger", "Accepted", "outside") == "NamespaceNotManaged", "the condition")
-    assert not exists(cluster, "deployment", "stranger", "outside")
+        until(lambda: reason(cluster, "stranger", "Accepted", "outside") == "NamespaceNotManaged", "the condition")
+    assert not exists(cluster, kinds.DEPLOYMENT, "stranger", "outside")
 
 
 def test_a_namespace_without_rights_is_named_and_the_others_are_served(
-    cluster: Cluster, config: Path, tmp_path: Path
+    cluster: Plane, config: Path, tmp_path: Path
 ) -> None:
-    with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml,late"}) as operator:
+    settings = {"BARTIZAN_NAMESPACES": "ml,late", "BARTIZAN_RESYNC_SECONDS": "2"}
+    with operator_process.run(config, tmp_path, settings) as operator:
         operator.wait_for("permission missing", namespace="late", subject="deployments")
         operator.wait_for("watching", namespaces="ml")
         apply(cluster, "served")
-        until(lambda: exists(cluster, "deployment", "served"), "the workload in ml")
+        until(lambda: exists(cluster, kinds.DEPLOYMENT, "served"), "the workload in ml")
         assert not operator.said("watching", namespaces="late")
         operator.wait_until_ready()
         assert operator.metric("bartizan_operator_lacks") > 0
         apply(cluster, "waiting", "late")
-        until(lambda: condition(cluster, "waiting", "Accepted", "late") == "NamespaceWithoutRights", "told", seconds=60)
+        until(lambda: reason(cluster, "waiting", "Accepted", "late") == "NamespaceWithoutRights", "told", seconds=60)
         role = ["-n", "late", "create", "rolebinding", "late", f"--serviceaccount={installation.NAMESPACE}:"]
         role[-1] += installation.ACCOUNT
         cluster.kubectl(*role, "--clusterrole=cluster-admin")
         operator.wait_for("no longer so", seconds=60, was="permission missing")
         operator.wait_for("watching", seconds=60, namespaces="late")
-        until(lambda: condition(cluster, "waiting", "Accepted", "late") == "SpecAccepted", "it is taken up", seconds=60)
+        until(lambda: reason(cluster, "waiting", "Accepted", "late") == "SpecAccepted", "it is taken up", seconds=60)
         assert operator.metric("bartizan_operator_lacks") == 0
         assert operator.process.poll() is None
 
 
 @pytest.mark.parametrize("place", ["spec", "metadata"])
 def test_t79_an_object_nested_as_deeply_as_can_be_is_refused_and_hides_no_other(
-    cluster: Cluster, config: Path, tmp_path: Path, place: str
+    cluster: Plane, config: Path, tmp_path: Path, place: str
 ) -> None:
     settings = {"BARTIZAN_NAMESPACES": "ml", "BARTIZAN_RESYNC_SECONDS": "2"}
     with operator_process.run(config, tmp_path, settings) as operator:
         operator.wait_until_ready()
         bury(cluster, f"deep-{place}", place)
-        until(lambda: condition(cluster, f"deep-{place}", "Accepted") == "SpecRefused", "it is refused")
+        until(lambda: accepted_of_deep(cluster, f"deep-{place}") == "SpecRefused", "it is refused")
         resyncs = operator.metric("bartizan_operator_resyncs_total")
         apply(cluster, f"beside-{place}")
-        until(lambda: exists(cluster, "deployment", f"beside-{place}"), "the other one's workload", seconds=2)
+        until(lambda: exists(cluster, kinds.DEPLOYMENT, f"beside-{place}"), "the other one's workload", seconds=2)
         operator.wait_until(
             lambda: operator.metric("bartizan_operator_resyncs_total") > resyncs + 1, "two resyncs", seconds=20
         )
@@ -159,12 +128,18 @@ def test_t79_an_object_nested_as_deeply_as_can_be_is_refused_and_hides_no_other(
     with operator_process.run(config, tmp_path, settings) as successor:
         successor.wait_until_ready()
         apply(cluster, f"later-{place}")
-        until(lambda: exists(cluster, "deployment", f"later-{place}"), "a later one's workload")
+        until(lambda: exists(cluster, kinds.DEPLOYMENT, f"later-{place}"), "a later one's workload")
 
 
-def bury(cluster: Cluster, name: str, place: str) -> None:
+def accepted_of_deep(cluster: Plane, name: str) -> str:
+    """The condition's reason, by kubectl: the object itself is nested too deeply to be read here."""
+    path = 'jsonpath={.status.conditions[?(@.type=="Accepted")].reason}'
+    return cluster.kubectl("-n", "ml", "get", "mdep", name, "-o", path)
+
+
+def bury(cluster: Plane, name: str, place: str) -> None:
     """A ModelDeployment with as many levels as the API server takes, in a part of the template that nobody knows."""
-    body = yaml.safe_load(ENDPOINT.replace("NAMESPACE", "ml").replace("NAME", name))
+    body = manifest(name)
     body["spec"]["template"].setdefault(place, {})["x"] = "DEEP"
     levels = DEEPEST - 10
     text = json.dumps(body).replace('"DEEP"', '{"a":' * levels + "1" + "}" * levels)
@@ -174,10 +149,10 @@ def bury(cluster: Cluster, name: str, place: str) -> None:
 
 
 def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
-    cluster: Cluster, operator: OperatorProcess, config: Path, tmp_path: Path
+    cluster: Plane, operator: OperatorProcess, config: Path, tmp_path: Path
 ) -> None:
     apply(cluster, "patient")
-    until(lambda: exists(cluster, "deployment", "patient"), "the workload")
+    until(lambda: exists(cluster, kinds.DEPLOYMENT, "patient"), "the workload")
     cluster.stop("kube-apiserver")
     try:
         with operator_process.run(config, tmp_path, {"BARTIZAN_NAMESPACES": "ml"}) as newcomer:
@@ -192,7 +167,7 @@ def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
     operator.wait_for("no longer so", was="api server unreachable")
     operator.wait_until_ready()
     cluster.kubectl("-n", "ml", "delete", "service", "patient")
-    until(lambda: exists(cluster, "service", "patient"), "the Service is back", seconds=10)
+    until(lambda: exists(cluster, kinds.SERVICE, "patient"), "the Service is back", seconds=10)
 
 
 def test_sigterm_ends_it_while_it_still_waits(tmp_path: Path) -> None:
@@ -203,12 +178,12 @@ def test_sigterm_ends_it_while_it_still_waits(tmp_path: Path) -> None:
         assert operator.stop() == 0
 
 
-def test_a_steady_state_is_not_written_to(cluster: Cluster, config: Path, tmp_path: Path) -> None:
+def test_a_steady_state_is_not_written_to(cluster: Plane, config: Path, tmp_path: Path) -> None:
     settings = {"BARTIZAN_NAMESPACES": "ml", "BARTIZAN_RESYNC_SECONDS": "2"}
     with operator_process.run(config, tmp_path, settings) as operator:
         operator.wait_until_ready()
         apply(cluster, "steady")
-        until(lambda: condition(cluster, "steady", "Ready") != "", "a status")
+        until(lambda: reason(cluster, "steady", "Ready") != "", "a status")
         before = -1.0
         resyncs = operator.metric("bartizan_operator_resyncs_total")
 
@@ -230,9 +205,9 @@ def written(operator: OperatorProcess, kind: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if f'kind="{kind}"' in line)
 
 
-def test_neither_keys_nor_root_are_ever_logged(cluster: Cluster, operator: OperatorProcess) -> None:
+def test_neither_keys_nor_root_are_ever_logged(cluster: Plane, operator: OperatorProcess) -> None:
     apply(cluster, "quiet")
-    until(lambda: exists(cluster, "secret", "quiet.chat"), "the client's Secret")
+    until(lambda: exists(cluster, kinds.SECRET, "quiet.chat"), "the client's Secret")
     operator.stop()
     log = operator.log.read_text()
     root = json.loads(cluster.kubectl("-n", installation.NAMESPACE, "get", "secret", "bartizan-root", "-o", "json"))
@@ -255,51 +230,22 @@ def test_no_credentials_end_it_with_the_remedy(tmp_path: Path) -> None:
         assert "KUBECONFIG" in line["remedy"]
 
 
-def test_a_missing_crd_is_said_and_waited_for(tmp_path: Path) -> None:
-    with control_plane() as bare:
-        bare.kubectl("create", "namespace", "ml")
-        installation.install(bare, "--set", "crds.install=false")
-        bare.kubectl("--namespace", installation.NAMESPACE, "delete", "deployment", installation.ACCOUNT)
-        with operator_process.run(operator_process.kubeconfig(bare, tmp_path), tmp_path) as operator:
-            operator.wait_for("custom resource definition missing", subject="modeldeployments.bartizan.dev")
-            assert operator.ask("health", "/readyz")[0] == 503
-            bare.kubectl("apply", "-f", str(CRDS))
-            operator.wait_until_ready()
-            apply(bare, "late")
-            until(lambda: exists(bare, "deployment", "late"), "the workload")
-            _take_crd_away_and_bring_it_back(bare, operator)
-            assert operator.process.poll() is None
-
-
-def _take_crd_away_and_bring_it_back(bare: Cluster, operator: OperatorProcess) -> None:
-    said = len(operator.said("custom resource definition missing"))
-    bare.kubectl("delete", "crd", "modeldeployments.bartizan.dev", "--timeout=60s")
-    operator.wait_until(
-        lambda: len(operator.said("custom resource definition missing")) > said, "it says so", seconds=60
-    )
-    assert operator.ask("health", "/livez") == (200, "ok\n"), "a restart would change nothing"
-    bare.kubectl("apply", "-f", str(CRDS))
-    operator.wait_until_ready(seconds=60)
-    apply(bare, "again")
-    until(lambda: exists(bare, "deployment", "again"), "the workload", seconds=60)
-
-
 def test_rights_that_are_lost_while_it_runs_are_said_and_their_return_heals(
-    cluster: Cluster, operator: OperatorProcess
+    cluster: Plane, operator: OperatorProcess
 ) -> None:
     apply(cluster, "bereft")
-    until(lambda: exists(cluster, "deployment", "bereft"), "the workload")
+    until(lambda: exists(cluster, kinds.DEPLOYMENT, "bereft"), "the workload")
     binding = cluster.kubectl("-n", "ml", "get", "rolebinding", installation.ACCOUNT, "-o", "json")
     cluster.kubectl("-n", "ml", "delete", "rolebinding", installation.ACCOUNT)
     try:
         cluster.kubectl("-n", "ml", "annotate", "mdep", "bereft", "look=again")
-        until(lambda: condition(cluster, "bereft", "Accepted") == "NamespaceWithoutRights", "it is said", seconds=60)
+        until(lambda: reason(cluster, "bereft", "Accepted") == "NamespaceWithoutRights", "it is said", seconds=60)
         assert operator.ask("health", "/livez") == (200, "ok\n"), "a restart would change nothing"
         cluster.kubectl("-n", "ml", "delete", "service", "bereft")
     finally:
         cluster.kubectl("create", "-f", "-", stdin=_anew(binding))
-    until(lambda: exists(cluster, "service", "bereft"), "what was missed is repaired", seconds=90)
-    until(lambda: condition(cluster, "bereft", "Accepted") == "SpecAccepted", "it is said, too", seconds=90)
+    until(lambda: exists(cluster, kinds.SERVICE, "bereft"), "what was missed is repaired", seconds=90)
+    until(lambda: reason(cluster, "bereft", "Accepted") == "SpecAccepted", "it is said, too", seconds=90)
     assert operator.process.poll() is None
 
 

@@ -1,10 +1,8 @@
 """The workbench of the operator's tests: a control plane with the chart on it, and endpoints to try things on."""
 
 import base64
-import http
 import json
 import secrets
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from copy import deepcopy
@@ -14,16 +12,15 @@ from typing import Any
 
 import yaml
 from tests.cluster.installation import install, token
-from tests.cluster.operator.admin import Admin, Live, RefusedError
+from tests.cluster.operator.admin import Admin, Live, administrator
 from tests.cluster.operator.process import Operator, running
+from tests.cluster.plane import release_all
 from tests.localcluster import waiting
 from tests.localcluster.api import Cluster, control_plane
 
 from bartizan.controller import kinds
-from bartizan.controller.kinds import Kind
 from bartizan.policy import names
 
-TESTER = "bartizan-tests"
 PATIENCE_SECONDS = 20.0
 CLUSTERS_OWN = "kube-controller-manager"
 STATUS_WRITERS = ("Deployment ", "PodDisruptionBudget ")
@@ -76,17 +73,8 @@ class Bench:
         for namespace in self.namespaces:
             self.admin.delete(kinds.NAMESPACE, None, namespace)
             for kind in (kinds.MODEL_DEPLOYMENT, kinds.NETWORK_POLICY):
-                self.admin.send("DELETE", kind.path(namespace))
-                for item in self.admin.list(kind, namespace):
-                    self._let_go(kind, namespace, item["metadata"]["name"])
+                release_all(self.admin, kind, namespace)
         self.namespaces.clear()
-
-    def _let_go(self, kind: Kind, namespace: str, name: str) -> None:
-        try:
-            self.admin.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
-        except RefusedError as error:
-            if error.status != http.HTTPStatus.NOT_FOUND:
-                raise
 
     def endpoint(self, namespace: str, name: str = "echo", **spec: Any) -> "Endpoint":
         """Creates a ModelDeployment; `spec` goes over the plain one's fields."""
@@ -199,32 +187,17 @@ def until(
 
 
 @contextmanager
-def workbench(directory: Path, *namespaces: str) -> Iterator[Bench]:
-    """A control plane of its own with the chart installed, for these namespaces or for all."""
-    with control_plane() as cluster:
-        admin = _admin(cluster)
-        for name in namespaces:
-            admin.create(kinds.NAMESPACE, None, {"metadata": {"name": name}})
-        listed = ",".join(namespaces)
-        install(cluster, *(("--set", f"namespaces={{{listed}}}") if namespaces else ()))
-        path = directory / f"operator-{secrets.token_hex(4)}.kubeconfig"
-        path.write_text(_kubeconfig(cluster, token(cluster)))
-        with closing(admin):
-            yield Bench(cluster, admin, path)
+def workbench(directory: Path) -> Iterator[Bench]:
+    """A control plane of its own with the chart installed, for all namespaces."""
+    with control_plane() as cluster, closing(administrator(cluster)) as admin:
+        install(cluster)
+        yield Bench(cluster, admin, operator_kubeconfig(cluster, directory))
 
 
-def _admin(cluster: Cluster) -> Admin:
-    cluster.kubectl("create", "namespace", TESTER)
-    cluster.kubectl("--namespace", TESTER, "create", "serviceaccount", "tester")
-    binding = ("create", "clusterrolebinding", TESTER, "--clusterrole=cluster-admin")
-    cluster.kubectl(*binding, f"--serviceaccount={TESTER}:tester")
-    bearer = cluster.kubectl("--namespace", TESTER, "create", "token", "tester").strip()
+def operator_kubeconfig(cluster: Cluster, directory: Path) -> Path:
+    """With the installed account's token."""
+    path = directory / "operator.kubeconfig"
     config = yaml.safe_load(cluster.kubeconfig.read_text())
-    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
-    return Admin(cluster.server, ssl.create_default_context(cadata=authority), bearer)
-
-
-def _kubeconfig(cluster: Cluster, bearer: str) -> str:
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"] = [{"name": user["name"], "user": {"token": bearer}} for user in config["users"]]
-    return yaml.safe_dump(config)
+    config["users"] = [{"name": user["name"], "user": {"token": token(cluster)}} for user in config["users"]]
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -1,16 +1,19 @@
-"""Fixtures of the operator's tests: one cluster for a test run (a worker's own), one operator for a module."""
+"""Fixtures of the operator's tests: one installation for a test run (a worker's own), one operator for a module."""
 
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.operator.bench import Bench, Endpoint, workbench
+from tests.cluster.installation import install
+from tests.cluster.operator.bench import Bench, Endpoint, operator_kubeconfig
 from tests.cluster.operator.process import Operator
+from tests.cluster.plane import Plane
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with workbench(tmp_path_factory.mktemp("operator")) as made:
-        yield made
+def bench(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """For good: no other module comes after those of the operator."""
+    install(plane)
+    return Bench(plane, plane.admin, operator_kubeconfig(plane, tmp_path_factory.mktemp("operator")))
 
 
 @pytest.fixture(scope="module", autouse=True)
