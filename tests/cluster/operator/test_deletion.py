@@ -1,13 +1,13 @@
 """The way down: workload first, policy last, whatever the cascade; nothing hangs, no pod is without its policy."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.cluster.operator.admin import Admin, Live, RefusedError
+from tests.cluster.operator.admin import Live, RefusedError
 from tests.cluster.operator.bench import Bench, Endpoint, until
+from tests.cluster.operator.witness import Witness
 
 from bartizan.controller import kinds
 from bartizan.policy import names
@@ -31,38 +31,15 @@ def _let_end(endpoint: Endpoint, pod: str) -> None:
     endpoint.admin.patch(kinds.POD, endpoint.namespace, pod, {"metadata": {"finalizers": None}})
 
 
-class Order:
-    """Looks all the time; notes every moment at which something was gone that had to outlive something else."""
-
-    def __init__(self, admin: Admin, endpoint: Endpoint) -> None:
-        self._admin = admin
-        self._endpoint = endpoint
-        self._stop = threading.Event()
-        self.violations: list[str] = []
-
-    def _look(self) -> None:
-        """Each list is older than the one after it, so what is missing in the last was missing in truth."""
-        endpoint = self._endpoint
-        pods = self._admin.list(kinds.POD, endpoint.namespace, **{names.ENDPOINT_LABEL: endpoint.name})
-        policies = self._admin.list(kinds.NETWORK_POLICY, endpoint.namespace)
-        still = self._admin.list(kinds.POD, endpoint.namespace, **{names.ENDPOINT_LABEL: endpoint.name})
-        lasting = {pod["metadata"]["uid"] for pod in pods} & {pod["metadata"]["uid"] for pod in still}
-        if lasting and not policies:
-            self.violations.append("a pod without a policy")
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._look()
-
-    @contextmanager
-    def watching(self) -> Iterator["Order"]:
-        thread = threading.Thread(target=self._run)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            thread.join()
+@contextmanager
+def in_order(endpoint: Endpoint) -> Iterator[None]:
+    """At no moment is there a pod of the endpoint without a policy."""
+    with Witness(endpoint.admin, endpoint.namespace, kinds.POD, kinds.NETWORK_POLICY).watching() as witness:
+        yield
+    for state in witness.states():
+        labels = [pod["metadata"]["labels"] for pod in state[kinds.POD]]
+        pods = [each for each in labels if each.get(names.ENDPOINT_LABEL) == endpoint.name]
+        assert state[kinds.NETWORK_POLICY] or not pods, f"pods without a policy: {pods}"
 
 
 def _assert_all_gone(endpoint: Endpoint) -> None:
@@ -78,7 +55,7 @@ def _assert_all_gone(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize("cascade", CASCADES)
 def test_the_policy_stays_until_the_last_pod_has_ended(cascade: str, endpoint: Endpoint) -> None:
     pod = _slow_pod(endpoint)
-    with Order(endpoint.admin, endpoint).watching() as order:
+    with in_order(endpoint):
         endpoint.delete(propagationPolicy=cascade)
         until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
         until(lambda: endpoint.condition("Ready").get("reason") == "Deleting")
@@ -86,7 +63,6 @@ def test_the_policy_stays_until_the_last_pod_has_ended(cascade: str, endpoint: E
         assert names.FINALIZER in policy["metadata"]["finalizers"]
         _let_end(endpoint, pod)
         _assert_all_gone(endpoint)
-    assert order.violations == []
 
 
 def test_the_policy_is_kept_against_everybody_until_the_last_pod_has_ended(endpoint: Endpoint) -> None:
@@ -115,11 +91,10 @@ def test_the_policy_is_kept_against_everybody_until_the_last_pod_has_ended(endpo
 def test_a_deployment_deleted_by_hand_comes_back_behind_its_policy(cascade: str, endpoint: Endpoint) -> None:
     until(endpoint.pods)
     former = endpoint.must_own("Deployment")["metadata"]["uid"]
-    with Order(endpoint.admin, endpoint).watching() as order:
+    with in_order(endpoint):
         endpoint.admin.delete(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, propagationPolicy=cascade)
         until(lambda: (endpoint.owned("Deployment") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
         until(lambda: endpoint.status["pods"]["summary"] == "1/1", lambda: endpoint.status)
-    assert order.violations == []
 
 
 def test_orphans_of_a_deployment_deleted_by_hand_go_with_the_endpoint(endpoint: Endpoint) -> None:
@@ -153,12 +128,11 @@ def test_a_foreign_finalizer_on_the_deployment_does_not_hang_the_endpoints_delet
 
 def test_a_namespace_goes_with_all_its_endpoints_and_the_policy_last(endpoint: Endpoint) -> None:
     pod = _slow_pod(endpoint)
-    with Order(endpoint.admin, endpoint).watching() as order:
+    with in_order(endpoint):
         endpoint.admin.delete(kinds.NAMESPACE, None, endpoint.namespace)
         until(lambda: [item for item in endpoint.pods() if "deletionTimestamp" in item["metadata"]], "pod is ending")
         _let_end(endpoint, pod)
         until(lambda: endpoint.admin.get(kinds.NAMESPACE, None, endpoint.namespace) is None, seconds=40)
-    assert order.violations == []
 
 
 def test_a_policy_whose_modeldeployment_was_torn_away_stays_as_long_as_its_pods(endpoint: Endpoint) -> None:

@@ -1,12 +1,12 @@
 """Whoever deletes the network policy, however: at every moment one that selects the pods is there."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from tests.cluster.operator.admin import Live
 from tests.cluster.operator.bench import Endpoint, until
+from tests.cluster.operator.witness import Witness
 
 from bartizan.controller.kinds import DEPLOYMENT, NETWORK_POLICY, POD
 from bartizan.policy import names
@@ -18,38 +18,17 @@ NAKED_SECONDS = 1.0
 """For how long nothing may be there after finalizer and policy were taken away: nobody can prevent it."""
 
 
-class Lookout:
-    """Lists the policies without a pause, and counts the looks that found none in force over the pods."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._stop = threading.Event()
-        self.looks = 0
-        self.naked = 0
-        self.longest_naked = 0
-
-    def run(self) -> None:
-        labels = {names.ENDPOINT_LABEL: self._endpoint.name, names.ENDPOINT_UID_LABEL: self._endpoint.uid}
-        row = 0
-        while not self._stop.is_set():
-            policies = self._endpoint.admin.list(NETWORK_POLICY, self._endpoint.namespace)
-            is_naked = not any(policy["spec"]["podSelector"].get("matchLabels") == labels for policy in policies)
-            row = row + 1 if is_naked else 0
-            self.looks, self.naked = self.looks + 1, self.naked + is_naked
-            self.longest_naked = max(self.longest_naked, row)
-
-    @contextmanager
-    def watching(self) -> Iterator["Lookout"]:
-        thread = threading.Thread(target=self.run)
-        thread.start()
-        try:
-            until(lambda: self.looks > 1)
-            yield self
-            seen = self.looks
-            until(lambda: self.looks > seen + 1)
-        finally:
-            self._stop.set()
-            thread.join()
+@contextmanager
+def no_gap(endpoint: Endpoint) -> Iterator[None]:
+    """At every moment a policy is in force over the pods."""
+    labels = {names.ENDPOINT_LABEL: endpoint.name, names.ENDPOINT_UID_LABEL: endpoint.uid}
+    with Witness(endpoint.admin, endpoint.namespace, NETWORK_POLICY).watching() as witness:
+        yield
+    states = [state[NETWORK_POLICY] for state in witness.states()]
+    assert len(states) > 1, "nothing has happened"
+    for policies in states:
+        selectors = [policy["spec"]["podSelector"].get("matchLabels") for policy in policies]
+        assert labels in selectors, f"of {len(states)} states one has policies over {selectors} only"
 
 
 def _is_whole(endpoint: Endpoint, former: str) -> Callable[[], bool]:
@@ -71,39 +50,35 @@ def _is_whole(endpoint: Endpoint, former: str) -> Callable[[], bool]:
 )
 def test_a_deleted_policy_is_made_anew_without_a_gap(endpoint: Endpoint, options: dict[str, object]) -> None:
     former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
-    with Lookout(endpoint).watching() as lookout:
+    with no_gap(endpoint):
         endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name, **options)
         until(_is_whole(endpoint, former))
-    assert lookout.naked == 0, f"{lookout.naked} of {lookout.looks} looks found no policy"
     until(lambda: endpoint.events("PolicyDeletionAnswered"))
 
 
 def test_deleting_policy_and_twin_again_and_again_opens_nothing(endpoint: Endpoint) -> None:
     former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
-    with Lookout(endpoint).watching() as lookout:
+    with no_gap(endpoint):
         for _ in range(10):
             for name in (endpoint.name, TWIN):
                 endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, name)
         until(_is_whole(endpoint, former))
-    assert lookout.naked == 0, f"{lookout.naked} of {lookout.looks} looks found no policy"
 
 
 def test_deleting_the_whole_collection_opens_nothing(endpoint: Endpoint) -> None:
     former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
-    with Lookout(endpoint).watching() as lookout:
+    with no_gap(endpoint):
         endpoint.admin.send("DELETE", NETWORK_POLICY.path(endpoint.namespace))
         until(_is_whole(endpoint, former))
-    assert lookout.naked == 0
 
 
 def test_a_deletion_held_up_by_a_foreign_finalizer_is_answered_too(endpoint: Endpoint) -> None:
     former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
     body = {"metadata": {"finalizers": [names.FINALIZER, "example.com/hold"]}}
-    with Lookout(endpoint).watching() as lookout:
+    with no_gap(endpoint):
         endpoint.admin.patch(NETWORK_POLICY, endpoint.namespace, endpoint.name, body)
         endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
         until(_is_whole(endpoint, former))
-    assert lookout.naked == 0
 
 
 def test_finalizer_and_policy_taken_at_once_are_back_at_once(endpoint: Endpoint) -> None:
@@ -146,11 +121,10 @@ def _closing(endpoint: Endpoint) -> list[str]:
 def test_a_deletion_is_answered_though_somebody_sits_on_the_twins_name(endpoint: Endpoint) -> None:
     _squat_twin(endpoint)
     former = endpoint.must_own("NetworkPolicy")["metadata"]["uid"]
-    with Lookout(endpoint).watching() as lookout:
+    with no_gap(endpoint):
         endpoint.admin.delete(NETWORK_POLICY, endpoint.namespace, endpoint.name)
         until(lambda: (endpoint.owned("NetworkPolicy") or {"metadata": {"uid": former}})["metadata"]["uid"] != former)
         until(lambda: _closing(endpoint) == [endpoint.name])
-    assert lookout.naked == 0
 
 
 def test_with_both_names_taken_a_policy_stands_under_a_third(endpoint: Endpoint) -> None:
