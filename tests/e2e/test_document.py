@@ -67,15 +67,15 @@ def answer(app: Player, endpoint: Endpoint) -> str:
     return app.call(f"{endpoint.address}:8080", "/v1/models", "--key", endpoint.key())
 
 
-def test_t63_a_guard_keeps_its_last_good_document_whatever_an_insider_writes(
+def test_without_the_operator_guards_serve_refuse_and_believe_no_insider(
     ground: Ground, endpoint: Endpoint, app: Player
 ) -> None:
+    """In one test, since everybody else waits for as long as the operator is away."""
     foreign = ground.endpoint("other").wait().document()
     older = endpoint.document()
     endpoint.edit(limits={"requests": [ANOTHER_LIMIT]})
     endpoint.wait()
     good = endpoint.document()
-    in_force = endpoint.guard_status()["documentHash"]
     attempts = {
         "garbage": "DocumentSignatureInvalid",
         foreign: "DocumentForeign",
@@ -83,13 +83,41 @@ def test_t63_a_guard_keeps_its_last_good_document_whatever_an_insider_writes(
         good[:-8] + "AAAAAAAA": "DocumentSignatureInvalid",
     }
     with operator_away(endpoint.stage):
-        for text, reason in attempts.items():
-            bring(endpoint, text, reason)
-            assert endpoint.guard_status()["documentHash"] == in_force
-            assert answer(app, endpoint).startswith("200")
+        t70_endpoints_serve_and_refuse_as_before(endpoint, app)
+        t63_a_guard_keeps_its_last_good_document(endpoint, app, attempts)
+        t68_without_a_document_a_guard_is_not_ready_and_refuses_everything(endpoint, app)
     until(lambda: endpoint.document() == good, "the operator puts the Secret back")
     until(lambda: endpoint.guard_status().get("documentReason") == "GuardReady", endpoint.guard_status)
     endpoint.wait()
+    assert answer(app, endpoint).startswith("200")
+
+
+def t70_endpoints_serve_and_refuse_as_before(endpoint: Endpoint, app: Player) -> None:
+    assert answer(app, endpoint).startswith("200")
+    assert app.call(endpoint.service).startswith("401")
+    assert app.call(endpoint.service, "/health").startswith("404")
+
+
+def t63_a_guard_keeps_its_last_good_document(endpoint: Endpoint, app: Player, attempts: dict[str, str]) -> None:
+    """`attempts`: what an insider writes, and what the guard says of it."""
+    in_force = endpoint.guard_status()["documentHash"]
+    for text, reason in attempts.items():
+        bring(endpoint, text, reason)
+        assert endpoint.guard_status()["documentHash"] == in_force
+        assert answer(app, endpoint).startswith("200")
+
+
+def t68_without_a_document_a_guard_is_not_ready_and_refuses_everything(endpoint: Endpoint, app: Player) -> None:
+    key = endpoint.key()
+    write(endpoint, "garbage")
+    endpoint.kubectl("delete", "pod", "-l", f"{names.ENDPOINT_LABEL}={endpoint.name}")
+    until(lambda: endpoint.pods() and endpoint.pod()["status"].get("podIP"), "a new pod")
+    until(endpoint.guard_status, "its guard answers")
+    assert endpoint.guard_status()["documentHash"] is None
+    refused = app.call(f"{endpoint.address}:8080", "/v1/models", "--key", key)
+    assert refused.startswith("503"), refused
+    assert not is_ready(endpoint.pod())
+    assert app.call(endpoint.service, "/v1/models", "--key", key).startswith("no answer")
 
 
 def test_t63_a_written_document_is_put_back_at_once(endpoint: Endpoint, app: Player) -> None:
@@ -98,30 +126,6 @@ def test_t63_a_written_document_is_put_back_at_once(endpoint: Endpoint, app: Pla
     until(lambda: endpoint.document() == good, "the Secret is put back", seconds=10)
     until(lambda: endpoint.guard_status().get("documentReason") == "GuardReady", endpoint.guard_status, seconds=20)
     assert answer(app, endpoint).startswith("200")
-
-
-def test_t68_without_a_document_a_guard_is_not_ready_and_refuses_everything(endpoint: Endpoint, app: Player) -> None:
-    good, key = endpoint.document(), endpoint.key()
-    with operator_away(endpoint.stage):
-        write(endpoint, "garbage")
-        endpoint.kubectl("delete", "pod", "-l", f"{names.ENDPOINT_LABEL}={endpoint.name}")
-        until(lambda: endpoint.pods() and endpoint.pod()["status"].get("podIP"), "a new pod")
-        until(endpoint.guard_status, "its guard answers")
-        assert endpoint.guard_status()["documentHash"] is None
-        refused = app.call(f"{endpoint.address}:8080", "/v1/models", "--key", key)
-        assert refused.startswith("503"), refused
-        assert not is_ready(endpoint.pod())
-        assert app.call(endpoint.service, "/v1/models", "--key", key).startswith("no answer")
-    until(lambda: endpoint.document() == good, "the operator puts the Secret back")
-    endpoint.wait()
-    assert answer(app, endpoint).startswith("200")
-
-
-def test_t70_without_the_operator_endpoints_serve_and_refuse_as_before(endpoint: Endpoint, app: Player) -> None:
-    with operator_away(endpoint.stage):
-        assert answer(app, endpoint).startswith("200")
-        assert app.call(endpoint.service).startswith("401")
-        assert app.call(endpoint.service, "/health").startswith("404")
 
 
 def test_t55_a_withdrawn_key_is_dead_in_seconds(endpoint: Endpoint, app: Player) -> None:
