@@ -67,9 +67,12 @@ generate: $(VENV)/.complete ## Write what is generated: the chart's CRD, referen
 	@$(RUN) python docs/generate.py
 	@$(RUN) python manifests/render.py
 
+# Half of a unit test's time it waits for a deadline; Kubernetes and Helm may spend memory instead of processor time.
 .PHONY: test-unit
 test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
-	@$(PYTEST) -n 2 tests/house tests/unit
+	@$(PYTEST) -n 4 tests/house tests/unit
+
+test-cluster test-node: export GOGC := 400
 
 .PHONY: test-model
 test-model: $(VENV)/.complete ## A real model server behind the guard: llama.cpp, which it builds once
@@ -78,7 +81,7 @@ test-model: $(VENV)/.complete ## A real model server behind the guard: llama.cpp
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up itself
-	@$(PYTEST) -n 3 --dist loadscope tests/cluster
+	@$(PYTEST) -n 3 --dist loadscope --no-loadscope-reorder tests/cluster
 
 .PHONY: test-node
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
