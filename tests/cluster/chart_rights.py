@@ -12,13 +12,17 @@ from tests.cluster.plane import EVERYWHERE, Plane, listed
 from tests.localcluster.api import Cluster
 
 TOO_MUCH = "too-much"
+CLIENTS = ("--set", f"clientNamespaces={{{attempts.CLIENTS}}}")
 
 
 @contextmanager
 def account(plane: Plane, reach: Reach) -> Iterator[Caller]:
     """Ready when every policy of the fence answers."""
-    values = listed(attempts.LISTED) if reach == "listed" else EVERYWHERE
-    with plane.lent(attempts.LISTED, attempts.UNLISTED, values=values) as cluster, _granted(cluster, reach):
+    values = (*listed(attempts.LISTED), *CLIENTS) if reach == "listed" else EVERYWHERE
+    with (
+        plane.lent(attempts.LISTED, attempts.UNLISTED, attempts.CLIENTS, values=values) as cluster,
+        _granted(cluster, reach),
+    ):
         attempts.populate(cluster)
         operator = Caller(cluster, token(cluster))
         canaries = list(attempts.canaries())
