@@ -13,6 +13,7 @@ from bartizan.policy.reasons import Reason
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADER_COUNT = 100
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _CONTINUE, _SWITCHING, _OK = 100, 101, 200
 
 
@@ -90,7 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_lost or not self._is_reusable or now - self.idle_since > most_idle_seconds:
             return False
         try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._socket.recv(1, _PEEK)
         except BlockingIOError:
             return True
         except OSError:
