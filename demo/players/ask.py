@@ -1,6 +1,7 @@
 """A client of the model, as its developers would write it: the OpenAI SDK, configured by its environment alone."""
 
 import argparse
+from pathlib import Path
 from typing import Any, cast
 
 import openai
@@ -9,10 +10,12 @@ parser = argparse.ArgumentParser()
 parser.add_argument("prompt")
 parser.add_argument("--stream", action="store_true")
 parser.add_argument("--key", help="another key than the environment's")
+parser.add_argument("--key-file", help="a file with the key, or a token, that is read anew for each request")
 parser.add_argument("--times", type=int, default=1)
 arguments = parser.parse_args()
 
-client = openai.OpenAI(max_retries=0, api_key=arguments.key)
+key = Path(arguments.key_file).read_text if arguments.key_file else arguments.key
+client = openai.OpenAI(max_retries=0, api_key=key)
 messages: Any = [{"role": "user", "content": arguments.prompt}]
 for _ in range(arguments.times):
     try:

@@ -13,6 +13,7 @@ from tests.e2e.theatre import Theatre
 
 HERE = Path(__file__).parent
 PLAYERS = HERE / "players"
+TOKEN = "/var/run/secrets/bartizan/token"
 OWN_PLAYERS = "e2e-players"
 """The ConfigMap of these scripts: the demo's own stands in the same namespaces."""
 
@@ -53,6 +54,18 @@ class Ground:
     def client(self, endpoint: Endpoint, client: str = CLIENT) -> Player:
         """A pod of the endpoint's namespace with a client's key."""
         return self._player(f"{endpoint.name}-{client}", self.namespace, secret=f"{endpoint.name}.{client}")
+
+    def account(self, endpoint: Endpoint, account: str) -> Player:
+        """A pod that runs as this ServiceAccount, with the token that docs/identity.md has it project in TOKEN."""
+        audience = f"bartizan.dev/{endpoint.namespace}/{endpoint.name}"
+        source = {"serviceAccountToken": {"path": "token", "audience": audience, "expirationSeconds": 3600}}
+        name = f"{endpoint.name}-{account}"
+        pod = cast.pod(self.stage, name, self.namespace, players=OWN_PLAYERS)["spec"]
+        pod["volumes"].append({"name": "token", "projected": {"sources": [source]}})
+        (container,) = pod["containers"]
+        container["volumeMounts"].append({"name": "token", "mountPath": TOKEN.rpartition("/")[0], "readOnly": True})
+        container["env"] = [{"name": "OPENAI_BASE_URL", "value": f"http://{endpoint.service}/v1"}]
+        return self._player(name, self.namespace, **pod | {"serviceAccountName": account})
 
     def neighbour(self) -> Player:
         """A pod of the endpoint's namespace without a key."""

@@ -5,7 +5,6 @@ made to take a public key for a shared secret (RFC 8725, 3.1), and each stands f
 """
 
 import base64
-import binascii
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def load(key: VerifyKey) -> PublicKey:
     """Ready to verify with; raises ValueError where it is not what `parse` makes."""
     try:
         public = load_der_public_key(base64.b64decode(key.spki, validate=True))
-    except (UnsupportedAlgorithm, binascii.Error) as error:
+    except (UnsupportedAlgorithm, ValueError) as error:
         raise ValueError("the key cannot be read") from error
     if not isinstance(public, PublicKey) or not key.algorithms or not set(key.algorithms) <= set(fitting(public)):
         raise ValueError("the key does not fit its algorithms")
