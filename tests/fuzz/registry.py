@@ -18,6 +18,8 @@ NAMES = (
     "rates",
     "budgets",
     "identity",
+    "token",
+    "jwks",
     "document",
 )
 

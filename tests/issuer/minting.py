@@ -40,7 +40,10 @@ class SigningKey:
 
     def sign_text(self, header: str, payload: str) -> str:
         """Whatever stands there is signed as it stands there."""
-        data = f"{encoded(header.encode())}.{encoded(payload.encode())}"
+        return self.sign_bytes(header.encode(), payload.encode())
+
+    def sign_bytes(self, header: bytes, payload: bytes) -> str:
+        data = f"{encoded(header)}.{encoded(payload)}"
         signer = jwt.PyJWS().get_algorithm_by_name(self.algorithm)
         return f"{data}.{encoded(signer.sign(data.encode(), self.private))}"
 

@@ -8,7 +8,9 @@ from dataclasses import asdict
 import jwt
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.target import Target
-from tests.unit.guard.running import DOCUMENT, ENDPOINT, SIGNING_KEY
+from tests.fuzz.targets.token import KEY
+from tests.unit.guard.accounts import trusted
+from tests.unit.guard.running import ENDPOINT, SIGNING_KEY, document
 
 from bartizan.guard import enforcement
 from bartizan.guard.enforcement import Enforcement
@@ -16,6 +18,7 @@ from bartizan.policy import document as documents
 from bartizan.policy import keys
 from bartizan.policy.document import API_VERSION, TYPE, DocumentError, GuardDocument
 
+DOCUMENT = document(issuers=(trusted(KEY),))
 SIGNED = documents.encode(DOCUMENT, SIGNING_KEY).encode()
 _OTHER = documents.encode(DOCUMENT, keys.signing_key(keys.Hidden(b"another root of just 32 bytes..."))).encode()
 _PAYLOAD = json.dumps({"apiVersion": API_VERSION, **asdict(DOCUMENT)}).encode()
@@ -62,7 +65,8 @@ _PAYLOAD_WORDS = (
     *(b"null", b"true", b"0", b"-1", b"1.5", b"1e400", b"NaN", b'""', b'"x"', b"[]", b"{}", b"[{}]", b'"\xc3\xa9"'),
     *(b"1" * 5000,),
     *(b'"keys":', b'"limit":', b'"tokens":', b'"requests":', b'"protocol":', b'"version":', b'"replicas":'),
-    *(b'"client":', b'"id":'),
+    *(b'"client":', b'"id":', b'"issuers":', b'"clients":', b'"spki":', b'"kid":', b'"algorithms":', b'"groups":'),
+    *(b'"subject":', b'"uid":', b'"JWT"', b'"ServiceAccount"', b'"HS256"', b'"AAAA"'),
     *(b'"OpenAI"', b'"Total"', b'"Input"', b'"Clamp"', b'"extra":1,', b"[" * 2000, b'"\\ud800"', b'"a\\u0000"'),
 )  # fmt: skip
 _OF_TOKENS, _OF_PAYLOADS = Mutator(_SEEDS, _WORDS), Mutator((_PAYLOAD,), _PAYLOAD_WORDS)
