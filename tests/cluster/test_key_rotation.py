@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.cluster.installation import token as operator_token
-from tests.cluster.operator import bench as benches
-from tests.cluster.operator.bench import TESTER, Bench, Endpoint, until, workbench
+from tests.cluster.operator.admin import TESTER
+from tests.cluster.operator.bench import Bench, Endpoint, operator_kubeconfig, until, workbench
 from tests.cluster.operator.test_service_accounts import PROOFS, RUNNER, guarding, make, reason, status, token, told
 from tests.localcluster import lifecycle
 from tests.unit.guard import running
@@ -27,7 +26,7 @@ def renew_credentials(bench: Bench) -> None:
     """As kubelets do in time: the tests' own token and the operator's are signed with the new key."""
     bearer = bench.cluster.kubectl("--namespace", TESTER, "create", "token", "tester").strip()
     bench.admin.headers["Authorization"] = f"Bearer {bearer}"
-    bench.operator_kubeconfig.write_text(benches._kubeconfig(bench.cluster, operator_token(bench.cluster)))
+    operator_kubeconfig(bench.cluster, bench.operator_kubeconfig.parent)
 
 
 def kids(endpoint: Endpoint) -> set[str]:
