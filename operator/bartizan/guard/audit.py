@@ -23,6 +23,10 @@ class SinkError(Exception):
     """The line could not be written; nothing of it was."""
 
 
+class LineBegunError(SinkError):
+    """A part of the line was written, as on a disk that is full; the rest is kept, and follows when it can."""
+
+
 class Sink(Protocol):
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
         """Write one line with one call, or raise SinkError; without `must_not_wait` it may be kept for later."""
@@ -69,7 +73,14 @@ class Audit:
         self.lost += 1
         if len(line) >= MAX_LINE_BYTES:
             raise SinkError("the line is too long")
-        self._sink.write(line + b"\n", must_not_wait=must_not_wait)
+        try:
+            self._sink.write(line + b"\n", must_not_wait=must_not_wait)
+        except LineBegunError:
+            self._goes_on_from(line)
+            raise
+        self._goes_on_from(line)
+
+    def _goes_on_from(self, line: bytes) -> None:
         self._number += 1
         self._previous = hashlib.sha256(line).hexdigest()
         self.lost = 0

@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections import deque
 
-from bartizan.guard.audit import MAX_LINE_BYTES, SinkError
+from bartizan.guard.audit import MAX_LINE_BYTES, LineBegunError, SinkError
 
 MAX_KEPT_BYTES = 256 * 1024
 """Outcomes kept while the reader stalls: those of all requests that can be under way, several times over."""
@@ -54,11 +54,12 @@ class DescriptorSink:
         return len(self._kept)
 
     def _write_out(self, line: bytes) -> None:
-        """Write all that is kept up to this line, the last; raises SinkError, and then nothing of it was written."""
+        """Write all that is kept up to this line, the last; raises SinkError."""
         try:
             self._flush()
-        except SinkError:
-            self._withdraw(line)
+        except SinkError as error:
+            if not self._withdraw(line):
+                raise LineBegunError(str(error)) from error
             raise
         if self._kept and self._withdraw(line):
             raise SinkError("the reader of the audit stalls")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -213,3 +214,20 @@ def test_t61_a_full_disk_lets_nothing_through(tmp_path: Path, model: Model) -> N
         done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
     assert done.returncode == 1
     assert b"audit cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("room", [1, 100, 300])
+def test_t61_a_disk_that_fills_in_the_middle_of_a_line_lets_nothing_through_and_breaks_no_chain(
+    tmp_path: Path, model: Model, room: int
+) -> None:
+    with running.guard(tmp_path, model.upstream) as guard:
+        guard.audited(guard.ask(chat()).headers["X-Request-Id"])
+        seen, size = len(model.received()), (tmp_path / "audit").stat().st_size
+        resource.prlimit(guard.process.pid, resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
+        answers = [guard.ask(chat()) for _ in range(3)]
+        assert [(answer.status, answer.code) for answer in answers] == [(503, "service_unavailable")] * 3
+        assert len(model.received()) == seen
+        resource.prlimit(guard.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        after = guard.ask(chat()).headers["X-Request-Id"]
+        assert [line["reason"] for line in guard.audited(after)] == ["Allowed", "Completed"]
+        assert sum(line["lost"] for line in guard.audit()) >= 2
