@@ -195,7 +195,7 @@ class ClientConnection(asyncio.Protocol):
         """Somebody waits for the body: tell a caller that asked before sending it."""
         request = self._incoming.request
         if request is not None and request.head.values(b"expect") == (b"100-continue",):
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _drop(self, size: int) -> None:
         self._incoming.has_excess = True
