@@ -34,6 +34,7 @@ class Incoming:
         self.keeps_alive = False
         self._fields: list[Field] = []
         self._target = b""
+        self._header_bytes = 0
         self._fed_bytes = 0
         self._silent_bytes = 0
         self._body_bytes = 0
@@ -56,7 +57,7 @@ class Incoming:
             raise malformed() from error
         # The parser keeps names and values until they end: head, trailer or chunk extension, none may be without end.
         is_endless = self._silent_bytes > MAX_HEADER_BYTES
-        if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes() > MAX_HEADER_BYTES:
+        if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes > MAX_HEADER_BYTES:
             raise Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large.")
         if self._fed_bytes > 2 * self._body_bytes + MAX_FRAMING_BYTES:
             raise Refusal(Reason.REQUEST_MALFORMED, "The body's chunks are too small; send larger ones.")
@@ -71,9 +72,6 @@ class Incoming:
         self.request = self._make(Head(method, self._target[:MAX_HEADER_BYTES], (), fault=refusal))
         return self.request
 
-    def _header_bytes(self) -> int:
-        return len(self._target) + sum(len(name) + len(value) for name, value in self._fields)
-
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
@@ -82,10 +80,12 @@ class Incoming:
     def on_url(self, part: bytes) -> None:
         if not self.has_excess:
             self._target += part
+            self._header_bytes += len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.request is None:
             self._fields.append((name.lower(), value))
+            self._header_bytes += len(name) + len(value)
         elif not self.has_excess:
             self.request.fail(malformed())  # a trailer: nothing may come after what was judged
 

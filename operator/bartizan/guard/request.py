@@ -23,9 +23,10 @@ class Head:
         self.path = path
         self.fields = fields
         self.fault = fault
-        self._values: dict[bytes, tuple[bytes, ...]] = {}
+        values: dict[bytes, tuple[bytes, ...]] = {}
         for name, value in fields:
-            self._values[name] = (*self._values.get(name, ()), value)
+            values[name] = (*values[name], value) if name in values else (value,)
+        self._values = values
 
     def values(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of the header `name`, in order: a second one is never dropped unseen."""
