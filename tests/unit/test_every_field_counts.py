@@ -110,9 +110,17 @@ CASES: dict[str, Case] = {
     "access.authentication[].type": ({}, {"spec.access": {"authentication": PROOFS}}),
     "limits.requests[].limit": ({}, {"spec.limits": {"requests": [{"limit": 7, "window": "1m"}]}}),
     "limits.requests[].window": ({}, {"spec.limits": {"requests": [{"limit": 60, "window": "2m"}]}}),
+    "limits.requests[].scope": (
+        {"spec.limits": {"requests": [{"limit": 60, "window": "1m"}, {"limit": 60, "window": "1h"}]}},
+        {"spec.limits.requests[1].scope": "Endpoint"},
+    ),
     "limits.tokens[].type": ({}, {"spec.limits": {"tokens": [{"type": "Input", "limit": 1000000, "window": "1h"}]}}),
     "limits.tokens[].limit": ({}, {"spec.limits": {"tokens": [{"type": "Total", "limit": 7, "window": "1h"}]}}),
     "limits.tokens[].window": ({}, {"spec.limits": {"tokens": [{"type": "Total", "limit": 1000000, "window": "2h"}]}}),
+    "limits.tokens[].scope": (
+        {"spec.limits": {"tokens": [{"type": kind, "limit": 60, "window": "1m"} for kind in ("Input", "Output")]}},
+        {"spec.limits.tokens[1].scope": "Endpoint"},
+    ),
     "limits.maxInputTokens": ({}, {"spec.limits": {"maxInputTokens": 9}}),
     "limits.maxOutputTokens": ({}, {"spec.limits": {"maxOutputTokens": 9}}),
     "limits.excessOutput": ({}, {"spec.limits": {"excessOutput": "Reject"}}),

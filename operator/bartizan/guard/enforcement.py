@@ -10,6 +10,7 @@ from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
 from bartizan.policy import limits, tokens
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
+from bartizan.policy.limits import Scope, Scoped
 from bartizan.policy.model import ExcessOutput
 from bartizan.policy.reasons import Reason
 
@@ -30,8 +31,8 @@ class Enforcement:
     """None where no issuer is trusted: then nothing but a key is a credential."""
     standings: frozenset[bytes]
     """Of every caller that may come in now."""
-    paces: tuple[limits.Pace, ...]
-    budgets: tuple[tokens.Budget, ...]
+    paces: Scoped[limits.Pace]
+    budgets: Scoped[tokens.Budget]
     caps: Caps
     slots: int
     slots_per_client: int
@@ -55,14 +56,8 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         keys=keys,
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),
-        paces=tuple(
-            limits.share(window.limit, window.window_seconds, replicas=document.replicas)
-            for window in document.requests
-        ),
-        budgets=tuple(
-            tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=document.replicas)
-            for window in document.tokens
-        ),
+        paces=Scoped(_paces(document, Scope.CLIENT), _paces(document, Scope.ENDPOINT)),
+        budgets=Scoped(_budgets(document, Scope.CLIENT), _budgets(document, Scope.ENDPOINT)),
         caps=Caps(
             max_input_tokens=document.max_input_tokens,
             max_output_tokens=document.max_output_tokens,
@@ -71,4 +66,20 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         ),
         slots=limits.part(document.concurrent, replicas=document.replicas),
         slots_per_client=limits.part(document.concurrent_per_client, replicas=document.replicas),
+    )
+
+
+def _paces(document: GuardDocument, scope: Scope) -> tuple[limits.Pace, ...]:
+    return tuple(
+        limits.share(window.limit, window.window_seconds, replicas=document.replicas)
+        for window in document.requests
+        if Scope(window.scope) is scope
+    )
+
+
+def _budgets(document: GuardDocument, scope: Scope) -> tuple[tokens.Budget, ...]:
+    return tuple(
+        tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=document.replicas)
+        for window in document.tokens
+        if Scope(window.scope) is scope
     )

@@ -28,7 +28,15 @@ from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
 
-_OF_LIMITS = frozenset({Reason.RATE_LIMITED, Reason.TOKENS_LIMITED, Reason.CONCURRENCY_LIMITED})
+_OF_LIMITS = frozenset(
+    {
+        Reason.RATE_LIMITED,
+        Reason.ENDPOINT_RATE_LIMITED,
+        Reason.TOKENS_LIMITED,
+        Reason.ENDPOINT_TOKENS_LIMITED,
+        Reason.CONCURRENCY_LIMITED,
+    }
+)
 """Refusals that say what is left."""
 
 

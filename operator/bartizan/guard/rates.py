@@ -1,32 +1,46 @@
-"""Keeps each client's request rate: the state that policy.limits judges, kept across documents."""
+"""Keeps request rates, each client's and the endpoint's: the state that policy.limits judges, kept across documents."""
 
 from collections.abc import Mapping
 
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import limits
+from bartizan.policy.limits import Pace, Scoped
 from bartizan.policy.reasons import Reason
 
-_FRESH: Mapping[int, int] = {}
+State = Mapping[int, int]
+_FRESH: State = {}
 
 
 class Rates:
     def __init__(self) -> None:
-        self._state: dict[str, Mapping[int, int]] = {}
+        self._clients: dict[str, State] = {}
+        self._endpoint: State = _FRESH
 
-    def judge(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> Mapping[int, int]:
-        """The client's state after one more request, which is not charged yet; raises Refusal."""
-        verdict = limits.judge(self._state.get(client, _FRESH), paces, now_ns)
-        if verdict.wait_ns:
-            seconds = -(-verdict.wait_ns // limits.NANOSECONDS)
-            message = "Too many requests: this client's rate is used up. Retry-After says when to come back."
-            raise Refusal(Reason.RATE_LIMITED, message, retry_after_seconds=seconds)
-        return verdict.state
+    def judge(self, client: str, paces: Scoped[Pace], now_ns: int) -> tuple[State, State]:
+        """The client's state and the endpoint's after one more request, not charged yet; raises Refusal."""
+        own = limits.judge(self._clients.get(client, _FRESH), paces.client, now_ns)
+        if not paces.endpoint and not own.wait_ns:
+            return own.state, _FRESH
+        shared = limits.judge(self._endpoint, paces.endpoint, now_ns)
+        if own.wait_ns or shared.wait_ns:
+            raise _refusal(own.wait_ns, shared.wait_ns)
+        return own.state, shared.state
 
-    def take(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> None:
-        """Charge one request to the client; raises Refusal, which charges nothing."""
-        self._state[client] = self.judge(client, paces, now_ns)
+    def take(self, client: str, paces: Scoped[Pace], now_ns: int) -> None:
+        """Charge one request to the client and the endpoint; raises Refusal, which charges nothing."""
+        self._clients[client], self._endpoint = self.judge(client, paces, now_ns)
 
-    def left(self, client: str, paces: tuple[limits.Pace, ...], now_ns: int) -> limits.Allowance:
-        """What the client may ask now in the window that has least left."""
-        state = self._state.get(client, _FRESH)
-        return min((limits.left(state, pace, now_ns) for pace in paces), key=lambda found: found.remaining)
+    def left(self, client: str, paces: Scoped[Pace], now_ns: int) -> limits.Allowance:
+        """What the client may ask now, in the one of its own windows that has least left."""
+        state = self._clients.get(client, _FRESH)
+        return min((limits.left(state, pace, now_ns) for pace in paces.client), key=lambda found: found.remaining)
+
+
+def _refusal(own_ns: int, shared_ns: int) -> Refusal:
+    """Names the one that takes longer: coming back for the other would be in vain."""
+    seconds = -(-max(own_ns, shared_ns) // limits.NANOSECONDS)
+    if own_ns >= shared_ns:
+        message = "Too many requests: this client's rate is used up. Retry-After says when to come back."
+        return Refusal(Reason.RATE_LIMITED, message, retry_after_seconds=seconds)
+    message = "Too many requests from all clients together: Retry-After says when the endpoint takes more."
+    return Refusal(Reason.ENDPOINT_RATE_LIMITED, message, retry_after_seconds=seconds)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from bartizan.policy import jwks
 from bartizan.policy.jwks import VerifyKey
+from bartizan.policy.limits import Scope
 from bartizan.policy.reasons import Reason
 
 API_VERSION = "guard.bartizan.dev/v1"
@@ -51,6 +52,7 @@ class ClientKey:
 class RequestWindow:
     limit: int
     window_seconds: int
+    scope: str = Scope.CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class TokenWindow:
     type: str
     limit: int
     window_seconds: int
+    scope: str = Scope.CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +205,9 @@ def _check(document: GuardDocument) -> None:
     figures += [document.prompt_overhead_tokens + 1]  # may be nothing
     if not all(type(figure) is int and figure > 0 for figure in figures):
         raise ValueError("every figure must be a positive whole number")
-    if not document.requests or not document.tokens:
-        raise ValueError("a document without a limit of requests and one of tokens would be no limit at all")
+    for kind in (document.requests, document.tokens):
+        if not any(window.scope == Scope.CLIENT for window in kind):
+            raise ValueError("a document without a client's limit of requests and of tokens would be no limit at all")
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
     for names in ([issuer.issuer for issuer in document.issuers], [issuer.name for issuer in document.issuers]):

@@ -10,8 +10,27 @@ Times are nanoseconds of a clock that never goes back; the caller reads it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 NANOSECONDS = 1_000_000_000
+
+
+class Scope(StrEnum):
+    """Whose a limit is: each client's own, or that of the endpoint, which all clients draw on."""
+
+    CLIENT = "Client"
+    ENDPOINT = "Endpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped(Generic[T]):
+    """Windows by whose they are. A request must find room in all of them."""
+
+    client: tuple[T, ...]
+    endpoint: tuple[T, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +75,13 @@ def part(total: int, *, replicas: int) -> int:
 
 
 def judge(state: Mapping[int, int], paces: tuple[Pace, ...], now_ns: int) -> Verdict:
-    """Charge one request to every window, or to none: `state` maps a window's seconds to its TAT."""
+    """Charge one request to every window, or to none: `state` maps a window's seconds to its TAT.
+
+    Where there are no windows, it passes.
+    """
     arrivals = {pace.window_seconds: max(state.get(pace.window_seconds, now_ns), now_ns) for pace in paces}
-    wait_ns = max(arrivals[pace.window_seconds] - (pace.burst - 1) * pace.interval_ns - now_ns for pace in paces)
+    waits = (arrivals[pace.window_seconds] - (pace.burst - 1) * pace.interval_ns - now_ns for pace in paces)
+    wait_ns = max(waits, default=0)
     if wait_ns > 0:
         return Verdict(wait_ns, state)
     return Verdict(0, {pace.window_seconds: arrivals[pace.window_seconds] + pace.interval_ns for pace in paces})

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from bartizan.policy import tokens
+from bartizan.policy.limits import Scope
 
 Manifest = Mapping[str, Any]
 
@@ -119,10 +120,11 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimit:
-    """`limit` requests for each `window_seconds`, evenly, with a burst of `limit`: by client, over all replicas."""
+    """`limit` requests for each `window_seconds`, evenly, with a burst of `limit`, over all replicas together."""
 
     limit: int
     window_seconds: int
+    scope: Scope = Scope.CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class TokenLimit:
     kind: tokens.Kind
     limit: int
     window_seconds: int
+    scope: Scope = Scope.CLIENT
 
 
 class ExcessOutput(StrEnum):

@@ -38,7 +38,9 @@ class Reason(StrEnum):
     FIELD_INVALID = "FieldInvalid"
     MODEL_NOT_SERVED = "ModelNotServed"
     RATE_LIMITED = "RateLimited"
+    ENDPOINT_RATE_LIMITED = "EndpointRateLimited"
     TOKENS_LIMITED = "TokensLimited"
+    ENDPOINT_TOKENS_LIMITED = "EndpointTokensLimited"
     TOKENS_NEVER_FIT = "TokensNeverFit"
     INPUT_TOO_LONG = "InputTooLong"
     OUTPUT_TOO_LONG = "OutputTooLong"
@@ -129,7 +131,9 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
     Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
+    Reason.ENDPOINT_RATE_LIMITED: "The request rate of all clients together is used up; Retry-After says until when.",
     Reason.TOKENS_LIMITED: "The client's token budget has no room for what the request may cost; it refills with time.",
+    Reason.ENDPOINT_TOKENS_LIMITED: "The token budget of all clients together has no room; it refills with time.",
     Reason.TOKENS_NEVER_FIT: "The request may cost more tokens than one of the client's budgets holds at all.",
     Reason.INPUT_TOO_LONG: "The request's text cannot be read within `limits.maxInputTokens`.",
     Reason.OUTPUT_TOO_LONG: "The request asks for more output than `limits.maxOutputTokens`; `excessOutput` is Reject.",

@@ -9,7 +9,7 @@ request costs more than was held for it; what one costs beyond that is charged a
 Whole numbers only; times are nanoseconds of a clock that never goes back; the caller reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,7 +86,7 @@ def hold(levels: Levels, budgets: tuple[Budget, ...], most: Amount, now_ns: int)
     """Hold the most that a request may cost in every window, or in none."""
     refusals = [verdict for budget in budgets if (verdict := _refuse(levels, budget, most, now_ns))]
     if refusals:
-        return max(refusals, key=_severity)
+        return worst(refusals)
     held = {
         budget.name: Level(level.charged_until_ns, level.held + most.of(budget.kind))
         for budget in budgets
@@ -105,6 +105,11 @@ def left(levels: Levels, budget: Budget, now_ns: int) -> Allowance:
     level = levels.get(budget.name, _EMPTY)
     remaining = max(0, budget.most - level.held - _charged(level, budget, now_ns))
     return Allowance(budget.most, remaining, max(0, level.charged_until_ns - now_ns))
+
+
+def worst(refusals: Iterable[Verdict]) -> Verdict:
+    """What never passes before what waits for others, and that before what waits for time, the longest first."""
+    return max(refusals, key=_severity)
 
 
 def _settled(levels: Levels, budget: Budget, held: Amount, spent: Amount, now_ns: int) -> Level:
@@ -133,5 +138,4 @@ def _charged(level: Level, budget: Budget, now_ns: int) -> int:
 
 
 def _severity(verdict: Verdict) -> tuple[bool, bool, int]:
-    """What never passes before what waits for others, and that before what waits for time, the longest first."""
     return (verdict.wait_ns is None and not verdict.awaits_others, verdict.awaits_others, verdict.wait_ns or 0)

@@ -18,6 +18,7 @@ from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import STATUS, Refusal, headers
 from bartizan.guard.slots import Slots
 from bartizan.policy import keys, limits, tokens
+from bartizan.policy.limits import Scoped
 from bartizan.policy.reasons import EXPLANATIONS, Reason
 from bartizan.policy.tokens import Amount
 
@@ -45,7 +46,7 @@ def test_a_deadline_expires_once_and_only_what_is_watched() -> None:
 
 
 def test_each_client_has_a_rate_of_its_own() -> None:
-    rates, paces = Rates(), (limits.share(2, 60, replicas=1),)
+    rates, paces = Rates(), Scoped((limits.share(2, 60, replicas=1),))
     for _ in range(2):
         rates.take("a", paces, 0)
     with pytest.raises(Refusal) as refused:
@@ -58,7 +59,7 @@ def test_each_client_has_a_rate_of_its_own() -> None:
 
 
 def test_what_is_left_is_told_of_the_window_that_has_least() -> None:
-    rates, paces = Rates(), (limits.share(100, 1, replicas=1), limits.share(4, 60, replicas=2))
+    rates, paces = Rates(), Scoped((limits.share(100, 1, replicas=1), limits.share(4, 60, replicas=2)))
     rates.take("a", paces, 0)
     assert rates.left("a", paces, 0) == limits.Allowance(2, 1, 30 * limits.NANOSECONDS)
     assert rates.left("a", paces, 30 * limits.NANOSECONDS) == limits.Allowance(2, 2, 0)
@@ -68,13 +69,13 @@ def test_what_was_held_is_let_go_where_it_was_held_though_the_document_changed_m
     budgets = Budgets(lambda: 0)
     minute, smaller = (tokens.share(tokens.Kind.TOTAL, limit, 60, replicas=1) for limit in (1000, 10))
     day = tokens.share(tokens.Kind.TOTAL, 100, 86400, replicas=1)
-    with budgets.hold("a", (minute,), Amount(900), lambda: Amount(50)):
-        with pytest.raises(Refusal), budgets.hold("a", (smaller, day), Amount(1), Amount):
+    with budgets.hold("a", Scoped((minute,)), Amount(900), lambda: Amount(50)):
+        with pytest.raises(Refusal), budgets.hold("a", Scoped((smaller, day)), Amount(1), Amount):
             raise AssertionError("the smaller limit is full of what is held")
-        with budgets.hold("a", (day,), Amount(100), lambda: Amount(30)):
+        with budgets.hold("a", Scoped((day,)), Amount(100), lambda: Amount(30)):
             pass
-    assert budgets.left("a", (minute,)).remaining == 950
-    assert budgets.left("a", (day,)).remaining == 70
+    assert budgets.left("a", Scoped((minute,))).remaining == 950
+    assert budgets.left("a", Scoped((day,))).remaining == 70
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.unit.guard.running import (
     Model,
     chat,
     client_key,
+    credential,
     document,
     eventually,
     read_all,
@@ -22,6 +23,7 @@ from tests.unit.guard.running import (
 
 from bartizan.guard.refusal import STATUS
 from bartizan.policy.document import RequestWindow, TokenWindow
+from bartizan.policy.limits import Scope
 
 EXPECTED: dict[str, tuple[int, str]] = {
     "PathNotAllowed": (404, "path_not_allowed"),
@@ -41,7 +43,9 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "FieldInvalid": (400, "invalid_value"),
     "ModelNotServed": (404, "model_not_found"),
     "RateLimited": (429, "rate_limit_exceeded"),
+    "EndpointRateLimited": (429, "rate_limit_exceeded"),
     "TokensLimited": (429, "rate_limit_exceeded"),
+    "EndpointTokensLimited": (429, "rate_limit_exceeded"),
     "TokensNeverFit": (400, "request_too_large"),
     "InputTooLong": (400, "context_length_exceeded"),
     "OutputTooLong": (400, "invalid_value"),
@@ -132,6 +136,20 @@ def _rate_limited(folder: Path, model: Model) -> None:
     with running.guard(folder, model.upstream, given=document(requests=(RequestWindow(1, 60),))) as guard:
         assert guard.ask(chat()).status == 200
         _hold(guard, "RateLimited", lambda: guard.ask(chat()))
+
+
+def _endpoint_rate_limited(folder: Path, model: Model) -> None:
+    given = document(requests=(RequestWindow(9, 60), RequestWindow(1, 60, Scope.ENDPOINT)))
+    with running.guard(folder, model.upstream, given=given) as guard:
+        assert guard.ask(chat()).status == 200
+        _hold(guard, "EndpointRateLimited", lambda: guard.ask(chat(), key=credential("batch").reveal()))
+
+
+def _endpoint_tokens_limited(folder: Path, model: Model) -> None:
+    windows = (TokenWindow("Total", 9999, 60), TokenWindow("Total", 250, 60, Scope.ENDPOINT))
+    with running.guard(folder, model.upstream, given=document(tokens=windows, max_output_tokens=100)) as guard:
+        assert guard.ask(chat("/count 99")).status == 200
+        _hold(guard, "EndpointTokensLimited", lambda: guard.ask(chat(), key=credential("batch").reveal()))
 
 
 def _tokens_limited(folder: Path, model: Model) -> None:
@@ -225,7 +243,9 @@ def _token_refused(reason: str) -> Callable[[Path, Model], None]:
 WITH_PREPARATION = {
     **{reason: _token_refused(reason) for reason in accounts.bad_tokens()},
     "RateLimited": _rate_limited,
+    "EndpointRateLimited": _endpoint_rate_limited,
     "TokensLimited": _tokens_limited,
+    "EndpointTokensLimited": _endpoint_tokens_limited,
     "TokensNeverFit": _tokens_never_fit,
     "InputTooLong": _input_too_long,
     "OutputTooLong": _output_too_long,

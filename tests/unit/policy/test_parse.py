@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cluster.bad_manifests import HERE, cases, load
 
+from bartizan.policy.limits import Scope
 from bartizan.policy.model import (
     AccessFrom,
     Client,
@@ -97,7 +98,11 @@ def test_reads_what_is_said() -> None:
             "clients": [{"name": "b", "keyEpoch": 7}, {"name": "a"}],
         },
         "limits": {
-            "requests": [{"limit": 5, "window": "2h"}, {"limit": 9, "window": "1d"}],
+            "requests": [
+                {"limit": 5, "window": "2h"},
+                {"limit": 9, "window": "1d"},
+                {"limit": 4, "window": "1d", "scope": "Endpoint"},
+            ],
             "tokens": [{"type": "Output", "limit": 7, "window": "1m"}],
             "maxInputTokens": 1,
             "maxOutputTokens": 2,
@@ -112,7 +117,8 @@ def test_reads_what_is_said() -> None:
     assert spec.replicas == 0
     assert spec.access_from == AccessFrom(NamespaceScope.ALL, ip_blocks=("10.0.0.0/16",))
     assert spec.clients == (Client("a", 1), Client("b", 7))
-    requests, tokens = (RequestLimit(5, 7200), RequestLimit(9, 86_400)), (TokenLimit(Kind.OUTPUT, 7, 60),)
+    requests = (RequestLimit(5, 7200), RequestLimit(9, 86_400), RequestLimit(4, 86_400, Scope.ENDPOINT))
+    tokens = (TokenLimit(Kind.OUTPUT, 7, 60),)
     assert spec.limits == Limits(requests, tokens, RequestCaps(1, 2, ExcessOutput.REJECT, 3, 4), 2, 2)
     assert spec.strategy == Strategy("RollingUpdate", "25%", 0)
 

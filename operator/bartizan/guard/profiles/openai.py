@@ -22,8 +22,10 @@ _ROUTES = (
 _CODES = {
     **dict.fromkeys(CHALLENGED, "invalid_api_key"),
     Reason.RATE_LIMITED: "rate_limit_exceeded",
+    Reason.ENDPOINT_RATE_LIMITED: "rate_limit_exceeded",
     Reason.CONCURRENCY_LIMITED: "rate_limit_exceeded",
     Reason.TOKENS_LIMITED: "rate_limit_exceeded",
+    Reason.ENDPOINT_TOKENS_LIMITED: "rate_limit_exceeded",
     Reason.TOKENS_NEVER_FIT: "request_too_large",
     Reason.INPUT_TOO_LONG: "context_length_exceeded",
     Reason.OUTPUT_TOO_LONG: "invalid_value",

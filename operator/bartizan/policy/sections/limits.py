@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import durations
+from bartizan.policy.limits import Scope
 from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
 from bartizan.policy.shapes import Choice, Many, Record, Whole
@@ -20,27 +21,41 @@ DEFAULT_CONCURRENT = 8
 DEFAULT_CONCURRENT_PER_CLIENT = 4
 MOST_REQUESTS = 1_000_000
 MOST_CONCURRENT = 10_000
-MOST_WINDOWS = 4
+MOST_WINDOWS = 8
 MOST_TOKENS = 1_000_000_000
-MOST_TOKEN_WINDOWS = 6
+MOST_TOKEN_WINDOWS = 12
 MOST_TOKENS_A_REQUEST = 10_000_000
 LONGEST_STREAM_SECONDS = 7200
 """As long as a pod's grace period may be: a stream must be able to end before its pod does."""
 
-_REQUEST_LIMIT = Record({"limit": Whole(1, MOST_REQUESTS), "window": durations.judge}, required=("limit", "window"))
+_SCOPE = Choice(tuple(Scope))
+_REQUEST_LIMIT = Record(
+    {"limit": Whole(1, MOST_REQUESTS), "window": durations.judge, "scope": _SCOPE}, required=("limit", "window")
+)
 
 
 def _requests(node: Node) -> list[dict[str, Any]]:
     few = "without a request limit there would be none; remove the field for the default of 60 a minute"
     limits: list[dict[str, Any]] = Many(_REQUEST_LIMIT, MOST_WINDOWS, 1, few)(node)
-    counts = Counter(limit["window"] for limit in limits if "window" in limit)
+    counts = Counter((_scope(limit), limit["window"]) for limit in limits if "window" in limit)
     if any(count > 1 for count in counts.values()):
-        node.refuse("names one window twice; keep one limit for each window")
+        node.refuse("names one window twice; keep one limit for each window and scope")
+    _judge_scopes(node, limits)
     return limits
 
 
+def _judge_scopes(node: Node, limits: list[dict[str, Any]]) -> None:
+    """What all clients share is no limit of each: one of them could take the whole."""
+    if limits and all(_scope(limit) is Scope.ENDPOINT for limit in limits):
+        node.refuse("has no limit of each client; add one with scope Client")
+
+
+def _scope(limit: Mapping[str, Any]) -> Scope:
+    return Scope(limit.get("scope", Scope.CLIENT))
+
+
 _TOKEN_LIMIT = Record(
-    {"type": Choice(tuple(Kind)), "limit": Whole(1, MOST_TOKENS), "window": durations.judge},
+    {"type": Choice(tuple(Kind)), "limit": Whole(1, MOST_TOKENS), "window": durations.judge, "scope": _SCOPE},
     required=("type", "limit", "window"),
 )
 
@@ -48,9 +63,11 @@ _TOKEN_LIMIT = Record(
 def _tokens(node: Node) -> list[dict[str, Any]]:
     few = "without a token limit there would be none; remove the field for the default of 1000000 an hour"
     limits: list[dict[str, Any]] = Many(_TOKEN_LIMIT, MOST_TOKEN_WINDOWS, 1, few)(node)
-    counts = Counter((limit["type"], limit["window"]) for limit in limits if {"type", "window"} <= limit.keys())
+    known = [limit for limit in limits if {"type", "window"} <= limit.keys()]
+    counts = Counter((_scope(limit), limit["type"], limit["window"]) for limit in known)
     if any(count > 1 for count in counts.values()):
-        node.refuse("names one window twice for one type; keep one limit for each type and window")
+        node.refuse("names one window twice for one type; keep one limit for each type, window and scope")
+    _judge_scopes(node, limits)
     return limits
 
 
@@ -84,8 +101,8 @@ def build(section: Mapping[str, Any]) -> Limits:
     concurrent = section.get("concurrent", DEFAULT_CONCURRENT)
     requests, tokens = section.get("requests", DEFAULT_REQUESTS), section.get("tokens", DEFAULT_TOKENS)
     return Limits(
-        requests=tuple(RequestLimit(request["limit"], request["window"]) for request in requests),
-        tokens=tuple(TokenLimit(Kind(item["type"]), item["limit"], item["window"]) for item in tokens),
+        requests=tuple(RequestLimit(item["limit"], item["window"], _scope(item)) for item in requests),
+        tokens=tuple(TokenLimit(Kind(item["type"]), item["limit"], item["window"], _scope(item)) for item in tokens),
         caps=RequestCaps(
             max_input_tokens=section.get("maxInputTokens", DEFAULT_MAX_INPUT_TOKENS),
             max_output_tokens=section.get("maxOutputTokens", DEFAULT_MAX_OUTPUT_TOKENS),
