@@ -121,6 +121,20 @@ def _in_state(findings: Findings, state: GuardState) -> list[str]:
     return sorted(name for name, found in findings.guard_states.items() if found is state)
 
 
+def limits_exact(world: World, findings: Findings) -> Verdict:
+    """In the guards' own words, where they are ours."""
+    if not world.owned_pods:
+        return Verdict(None, Reason.NO_PODS)
+    reports = {name: report for name, report in sorted(findings.guard_reports.items()) if report is not None}
+    if not reports:
+        return Verdict(None, Reason.GUARDS_UNREACHABLE)
+    for reason in (Reason.LIMITS_FORGOTTEN, Reason.LIMITS_UNKEPT):
+        pods = [name for name, report in reports.items() if report.limits_reason == reason]
+        if pods:
+            return Verdict(False, reason, f"{EXPLANATIONS[reason]} Pods: {', '.join(pods[:5])}")
+    return Verdict(True, Reason.ALL_LIMITS_EXACT)
+
+
 def plain_http(world: World, findings: Findings) -> Verdict:
     return Verdict(
         True,
@@ -202,6 +216,7 @@ JUDGES: dict[str, Callable[[World, Findings], Verdict]] = {
     "GuardInjected": guard_injected,
     "EnforcementVerified": enforcement_verified,
     "InSync": in_sync,
+    "LimitsExact": limits_exact,
     "PlainHTTP": plain_http,
     "ClientsResolved": clients_resolved,
     "Ready": ready,

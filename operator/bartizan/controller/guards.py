@@ -50,6 +50,7 @@ class GuardReport:
     document_hash: str
     reason: str
     document_reason: str = Reason.GUARD_READY
+    limits_reason: str = Reason.LIMITS_KEPT
 
 
 class Asking(Protocol):
@@ -83,6 +84,7 @@ def _report(body: object) -> GuardReport | None:
         document_hash=str(body.get("documentHash") or ""),
         reason=str(body.get("reason") or ""),
         document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
+        limits_reason=str(body.get("limitsReason") or Reason.LIMITS_KEPT),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bartizan.controller.api import Api, ApiError
@@ -58,6 +59,7 @@ class World:
             uid=metadata["uid"],
             namespace_uid=self.namespace_uid,
             generation=metadata.get("generation", 0),
+            created_seconds=_seconds(metadata.get("creationTimestamp")),
         )
 
     @property
@@ -172,6 +174,10 @@ class _Reader:
 
     def _counts_as_gone(self, error: ApiError) -> bool:
         return self._is_ending and error.is_forbidden
+
+
+def _seconds(timestamp: str | None) -> int:
+    return int(datetime.fromisoformat(timestamp).timestamp()) if timestamp else 0
 
 
 def _is_further_twin(policy: Live, endpoint: str) -> bool:

@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
+from bartizan.guard.rates import ENDPOINT
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import tokens
 from bartizan.policy.limits import NANOSECONDS, Allowance, Scoped
 from bartizan.policy.reasons import Reason
-from bartizan.policy.tokens import Amount, Budget, Levels, Verdict
+from bartizan.policy.tokens import Amount, Budget, Level, Levels, Verdict
 
 OTHERS_RETRY_SECONDS = 1
-_FRESH: Levels = {}
 
 
 class Budgets:
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, memory: LimitsMemory, now_ns: Callable[[], int]) -> None:
+        self._memory = memory
         self._now_ns = now_ns
-        self._clients: dict[str, Levels] = {}
-        self._endpoint: Levels = _FRESH
+        self._levels: dict[str, Levels] = {}
 
     @contextmanager
     def hold(self, client: str, budgets: Scoped[Budget], most: Amount, spent: Callable[[], Amount]) -> Iterator[None]:
@@ -26,26 +27,53 @@ class Budgets:
         Raises Refusal where a budget has no room; then nothing is held nor charged.
         """
         now_ns = self._now_ns()
-        own = tokens.hold(self._clients.get(client, _FRESH), budgets.client, most, now_ns)
-        shared = tokens.hold(self._endpoint, budgets.endpoint, most, now_ns)
+        own = tokens.hold(self._of(client, budgets.client), budgets.client, most, now_ns)
+        shared = tokens.hold(self._of(ENDPOINT, budgets.endpoint), budgets.endpoint, most, now_ns)
         if own.short is not None or shared.short is not None:
             raise _refusal(own, shared)
-        self._clients[client], self._endpoint = own.levels, shared.levels
+        self._keep(client, own.levels, budgets.client)
+        self._keep(ENDPOINT, shared.levels, budgets.endpoint)
         try:
             yield
         finally:
-            self._settle(client, budgets, held=most, spent=spent())
+            cost = spent()
+            self._settle(client, budgets.client, most, cost)
+            self._settle(ENDPOINT, budgets.endpoint, most, cost)
 
     def left(self, client: str, budgets: Scoped[Budget]) -> Allowance:
         """What the client may hold now, in the one of its own budgets that has least left."""
-        levels, now_ns = self._clients.get(client, _FRESH), self._now_ns()
+        levels, now_ns = self._of(client, budgets.client), self._now_ns()
         return min((tokens.left(levels, budget, now_ns) for budget in budgets.client), key=lambda it: it.remaining)
 
-    def _settle(self, client: str, budgets: Scoped[Budget], *, held: Amount, spent: Amount) -> None:
-        now_ns = self._now_ns()
-        levels = self._clients[client]
-        self._clients[client] = tokens.settle(levels, budgets.client, held=held, spent=spent, now_ns=now_ns)
-        self._endpoint = tokens.settle(self._endpoint, budgets.endpoint, held=held, spent=spent, now_ns=now_ns)
+    def _settle(self, whose: str, budgets: tuple[Budget, ...], held: Amount, spent: Amount) -> None:
+        if budgets:
+            levels = tokens.settle(self._levels[whose], budgets, held=held, spent=spent, now_ns=self._now_ns())
+            self._keep(whose, levels, budgets)
+
+    def _of(self, whose: str, budgets: tuple[Budget, ...]) -> Levels:
+        levels = self._levels.get(whose)
+        if levels is None:
+            levels = {budget.name: self._recall(whose, budget) for budget in budgets if _is_long(budget)}
+        return levels
+
+    def _recall(self, whose: str, budget: Budget) -> Level:
+        """What a request held that was under way when the guard died counts as spent: nobody knows what it cost."""
+        kept = self._memory.recall((whose, *budget.name))
+        base_ns = max(kept.until_ns, self._now_ns()) if kept.held else kept.until_ns
+        return Level(base_ns + kept.held * budget.interval_ns)
+
+    def _keep(self, whose: str, levels: Levels, budgets: tuple[Budget, ...]) -> None:
+        if not budgets:
+            return
+        self._levels[whose] = levels
+        for budget in budgets:
+            if _is_long(budget):
+                level = levels[budget.name]
+                self._memory.keep((whose, *budget.name), level.charged_until_ns, level.held)
+
+
+def _is_long(budget: Budget) -> bool:
+    return budget.window_seconds > LONG_SECONDS
 
 
 def _refusal(own: Verdict, shared: Verdict) -> Refusal:

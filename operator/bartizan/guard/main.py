@@ -24,6 +24,8 @@ from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.get_server import GetServer, Pages
 from bartizan.guard.inspection import LetPass
+from bartizan.guard.limits_file import Owner
+from bartizan.guard.limits_memory import LimitsMemory, boot_id
 from bartizan.guard.listener import Listener
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
@@ -34,9 +36,13 @@ from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
+from bartizan.policy.reasons import Reason
 
 MOST_FILES = 65536
 """Sockets that the guard asks the kernel for, where its limit allows: some systems start processes with 1,024."""
+
+NEW_SECONDS = 3600
+"""An endpoint's age up to which a pod that starts begins with full windows: those before it can have given little."""
 
 
 def main(arguments: list[str]) -> int:
@@ -62,9 +68,11 @@ def build(chosen: Settings) -> Parts:
     memory = DocumentMemory(chosen.state_directory)
     trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
     underway = Underway()
+    windows = LimitsMemory(chosen.state_directory, Owner(chosen.endpoint.uid, boot_id()), time.monotonic_ns)
 
     def taken_up(taken: Enforcement) -> None:
         memory.keep(taken.document.version)
+        windows.begin(is_new_endpoint=time.time() - taken.document.created < NEW_SECONDS)
         metrics.document_version.set(taken.document.version)
         underway.withdraw_all_but(taken.standings)
 
@@ -80,9 +88,9 @@ def build(chosen: Settings) -> Parts:
         upstream=upstream,
         audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
         metrics=metrics,
-        rates=Rates(),
+        rates=Rates(windows),
         slots=Slots(),
-        budgets=Budgets(time.monotonic_ns),
+        budgets=Budgets(windows, time.monotonic_ns),
         inspector=LetPass,
         underway=underway,
         max_body_bytes=chosen.bounds.body_bytes,
@@ -90,7 +98,7 @@ def build(chosen: Settings) -> Parts:
         wall_clock=time.time,
         is_draining=is_draining,
     )
-    return Parts(gate, listener, deadlines, Status(documents, upstream, endpoint, is_draining), sink)
+    return Parts(gate, listener, deadlines, Status(documents, upstream, windows, endpoint, is_draining), sink)
 
 
 async def _serve(chosen: Settings) -> int:
@@ -165,6 +173,7 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
     def refresh() -> None:
         metrics.in_flight.set(gate.slots.taken)
         metrics.document_good.set(gate.documents.is_good)
+        metrics.limits_kept.set(parts.status.memory.reason is Reason.LIMITS_KEPT)
 
     return {
         "statusPort": await _open(chosen.address, chosen.ports.status, parts.status.pages()),

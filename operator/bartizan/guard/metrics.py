@@ -91,6 +91,11 @@ class Metrics:
         self.in_flight = Gauge(
             "bartizan_guard_requests_in_flight", "Requests that hold a slot now.", registry=self.registry
         )
+        self.limits_kept = Gauge(
+            "bartizan_guard_limits_kept",
+            "1 while what long windows are charged outlives the guard, 0 while it does not, or was damaged.",
+            registry=self.registry,
+        )
         self.document_version = Gauge(
             "bartizan_guard_document_version",
             "Version of the document in force (Unix milliseconds); 0 without one.",

@@ -110,7 +110,7 @@ def _declare_identity(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--state-directory", type=Path, metavar="DIRECTORY",
-        help="keeps the version of the document in force, so that a restart takes up no older one",
+        help="keeps the document's version and long windows, so that a restart takes up no older one and refills none",
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.get_server import Page, Pages
+from bartizan.guard.limits_memory import LimitsMemory
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
@@ -18,6 +19,7 @@ from bartizan.policy.version import VERSION
 class Status:
     documents: DocumentWatch
     upstream: Upstream
+    memory: LimitsMemory
     endpoint: str
     is_draining: Callable[[], bool]
 
@@ -48,6 +50,7 @@ class Status:
             "documentHash": current.hash if current else None,
             "documentVersion": current.document.version if current else None,
             "documentReason": self.documents.reason,
+            "limitsReason": self.memory.reason,
             "endpoint": self.endpoint,
             "version": VERSION,
         }

@@ -95,7 +95,8 @@ class TrustedIssuer:
 class GuardDocument:
     """What a guard enforces. Figures are totals over all replicas; each guard takes its share.
 
-    `version` is the Unix time of issue in milliseconds, strictly rising within an endpoint's life.
+    `version` is the Unix time of issue in milliseconds, strictly rising within an endpoint's life. `created` is the
+    Unix time in seconds at which the endpoint was made; 0 where nobody knows.
     """
 
     endpoint: EndpointRef
@@ -115,6 +116,7 @@ class GuardDocument:
     concurrent_per_client: int
     issuers: tuple[TrustedIssuer, ...] = ()
     """Left out where there are none: such documents are, to the byte, what they were before there were issuers."""
+    created: int = 0
 
 
 class DocumentError(Exception):
@@ -202,7 +204,7 @@ def _check(document: GuardDocument) -> None:
     figures += [document.max_input_tokens, document.max_output_tokens, document.max_stream_seconds]
     windows: tuple[RequestWindow | TokenWindow, ...] = (*document.requests, *document.tokens)
     figures += [figure for window in windows for figure in (window.limit, window.window_seconds)]
-    figures += [document.prompt_overhead_tokens + 1]  # may be nothing
+    figures += [document.prompt_overhead_tokens + 1, document.created + 1]  # may be nothing
     if not all(type(figure) is int and figure > 0 for figure in figures):
         raise ValueError("every figure must be a positive whole number")
     for kind in (document.requests, document.tokens):
@@ -248,9 +250,14 @@ def _is_somebody(client: TokenClient, kind: str) -> bool:
 
 
 def _content(document: GuardDocument) -> dict[str, Any]:
+    """Without what has its default: guards of releases that do not know of it need not."""
     content = asdict(document)
-    if not document.issuers:
-        del content["issuers"]
+    for window in (*content["requests"], *content["tokens"]):
+        if window["scope"] == Scope.CLIENT:
+            del window["scope"]
+    for name in ("created", "issuers"):
+        if not content[name]:
+            del content[name]
     return content
 
 

@@ -35,6 +35,8 @@ class Identity:
     uid: str
     namespace_uid: str
     generation: int = 0
+    created_seconds: int = 0
+    """Unix time at which the object was made; 0 where that is not known."""
 
     @property
     def key(self) -> str:

@@ -62,6 +62,9 @@ class Reason(StrEnum):
     DOCUMENT_SIGNATURE_INVALID = "DocumentSignatureInvalid"
     DOCUMENT_FOREIGN = "DocumentForeign"
     DOCUMENT_OUTDATED = "DocumentOutdated"
+    LIMITS_KEPT = "LimitsKept"
+    LIMITS_FORGOTTEN = "LimitsForgotten"
+    LIMITS_UNKEPT = "LimitsUnkept"
     SOCKET_ABSENT = "SocketAbsent"
     SOCKET_STALE = "SocketStale"
     SOCKET_FORBIDDEN = "SocketForbidden"
@@ -80,6 +83,7 @@ class Reason(StrEnum):
     ALL_GUARDS_IN_SYNC = "AllGuardsInSync"
     GUARDS_OUT_OF_SYNC = "GuardsOutOfSync"
     GUARDS_UNREACHABLE = "GuardsUnreachable"
+    ALL_LIMITS_EXACT = "AllLimitsExact"
     ENDPOINT_READY = "EndpointReady"
     PODS_NOT_READY = "PodsNotReady"
     PODS_FAILING = "PodsFailing"
@@ -153,6 +157,9 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.DOCUMENT_SIGNATURE_INVALID: "The operator did not sign the document; the last good one stays in force.",
     Reason.DOCUMENT_FOREIGN: "The document belongs to another endpoint; the last good one stays in force.",
     Reason.DOCUMENT_OUTDATED: "The document is older than the one held; the newer one stays in force.",
+    Reason.LIMITS_KEPT: "What long windows were charged is kept over a restart of the guard.",
+    Reason.LIMITS_FORGOTTEN: "The guard's memory of long windows was damaged: they count as used up, and refill.",
+    Reason.LIMITS_UNKEPT: "The guard cannot write down what long windows are charged: a restart would refill them.",
     Reason.SOCKET_ABSENT: "The model's socket does not exist (yet).",
     Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
     Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",
@@ -169,6 +176,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.ALL_GUARDS_IN_SYNC: "Every guard enforces the newest document.",
     Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document, or was given one that it refuses.",
     Reason.GUARDS_UNREACHABLE: "Some guard cannot be asked which document it enforces.",
+    Reason.ALL_LIMITS_EXACT: "Every guard counts all that was used of its limits.",
     Reason.ENDPOINT_READY: "The endpoint answers through its guards.",
     Reason.PODS_NOT_READY: "Pods are starting.",
     Reason.PODS_FAILING: "Pods cannot start; the message says why.",

@@ -9,7 +9,7 @@ from bartizan.controller import conditions
 from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.builders import guard_document
 from bartizan.controller.findings import Findings
-from bartizan.controller.guards import GuardState
+from bartizan.controller.guards import GuardReport, GuardState
 from bartizan.policy.model import Problem, Weakness
 from bartizan.policy.reasons import EXPLANATIONS, Reason
 
@@ -142,6 +142,27 @@ def test_a_pod_that_serves_without_a_guard_to_ask_is_unknown() -> None:
 )
 def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any], reason: Reason) -> None:
     assert _in_sync([worlds.pod("a")], document=None, **fields) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "reason"),
+    [
+        ({"a": "LimitsKept", "b": "LimitsKept"}, True, Reason.ALL_LIMITS_EXACT),
+        ({"a": "LimitsKept", "b": "LimitsForgotten"}, False, Reason.LIMITS_FORGOTTEN),
+        ({"a": "LimitsUnkept", "b": None}, False, Reason.LIMITS_UNKEPT),
+        ({"a": "anything", "b": None}, True, Reason.ALL_LIMITS_EXACT),
+        ({"a": None}, None, Reason.GUARDS_UNREACHABLE),
+        ({}, None, Reason.NO_PODS),
+    ],
+)
+def test_limits_are_exact_where_every_guard_that_answers_says_so(
+    said: dict[str, str | None], status: bool | None, reason: Reason
+) -> None:
+    reports = {name: word and GuardReport("h", "GuardReady", limits_reason=word) for name, word in said.items()}
+    world = worlds.world(pods=[worlds.pod(name) for name in said])
+    verdict = conditions.limits_exact(world, _findings(guard_reports=reports))
+    assert (verdict.status, verdict.reason) == (status, reason)
+    assert status is not False or "Pods: " in verdict.text
 
 
 def test_a_refused_spec_names_the_first_problems_and_what_holds_meanwhile() -> None:

@@ -13,6 +13,8 @@ from bartizan.guard.audit import Audit, SinkError
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.inspection import LetPass
+from bartizan.guard.limits_file import Owner
+from bartizan.guard.limits_memory import LimitsMemory
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.rates import Rates
@@ -28,6 +30,7 @@ from bartizan.policy.reasons import Reason
 if TYPE_CHECKING:
     from bartizan.guard.upstream import Upstream
 
+FORGETFUL = LimitsMemory(None, Owner("", ""), time.monotonic_ns)
 BODY = json.dumps(chat(stream=True)).encode()
 
 
@@ -107,9 +110,9 @@ class Stand:
             upstream=cast("Upstream", self.model),
             audit=Audit(self.tape, chain="c", endpoint="ml/llama", now=time.time),
             metrics=Metrics(),
-            rates=Rates(),
+            rates=Rates(FORGETFUL),
             slots=Slots(),
-            budgets=Budgets(time.monotonic_ns),
+            budgets=Budgets(FORGETFUL, time.monotonic_ns),
             inspector=LetPass,
             underway=Underway(),
             max_body_bytes=1 << 20,

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.guard import running
 from tests.unit.guard.running import Answer, Model, chat, credential, document
+from tests.unit.guard.stand import FORGETFUL
 
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.rates import Rates
@@ -99,7 +100,7 @@ def _paces(*figures: tuple[int, int]) -> tuple[Pace, ...]:
 @settings(max_examples=300, deadline=None)
 @given(asks=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10 * NANOSECONDS)), max_size=120))
 def test_no_order_of_clients_passes_the_endpoints_rate(asks: list[tuple[str, int]]) -> None:
-    rates, now_ns, passed = Rates(), 0, list[tuple[int, str]]()
+    rates, now_ns, passed = Rates(FORGETFUL), 0, list[tuple[int, str]]()
     paces = Scoped(_paces((5, 30)), _paces((7, 20), (20, 100)))
     for client, gap in asks:
         now_ns += gap
@@ -125,7 +126,7 @@ class Race:
     charged: list[tuple[int, str, Amount]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.kept = Budgets(lambda: self.now_ns)
+        self.kept = Budgets(FORGETFUL, lambda: self.now_ns)
 
     def ask(self, client: str, most: Amount) -> None:
         stack, spent = ExitStack(), [most]
@@ -188,7 +189,7 @@ def test_no_interleaving_of_clients_passes_a_budget(steps: list[tuple[str, int, 
 
 
 def test_the_refusal_names_what_is_short_for_longer() -> None:
-    rates = Rates()
+    rates = Rates(FORGETFUL)
     paces = Scoped(_paces((1, 10)), _paces((1, 60)))
     rates.take("a", paces, 0)
     with pytest.raises(Refusal) as refused:

@@ -107,7 +107,7 @@ def test_what_the_seam_refuses_reaches_no_model_and_holds_nothing(tmp_path: Path
     assert stand.model.bodies == []
     (entry,) = stand.tape.entries
     assert (entry["audit"], entry["reason"]) == ("decision", "FieldInvalid")
-    assert all(level.held == 0 for level in stand.gate.budgets._clients["chat-ui"].values())
+    assert all(level.held == 0 for level in stand.gate.budgets._levels["chat-ui"].values())
 
 
 TEXTS = {0: "a 😀 se", 1: "the secret of é"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.guard.running import SIGNING_KEY, arguments
+from tests.unit.guard.stand import FORGETFUL
 
 from bartizan.guard import allowance, settings
 from bartizan.guard.budgets import Budgets
@@ -46,7 +47,7 @@ def test_a_deadline_expires_once_and_only_what_is_watched() -> None:
 
 
 def test_each_client_has_a_rate_of_its_own() -> None:
-    rates, paces = Rates(), Scoped((limits.share(2, 60, replicas=1),))
+    rates, paces = Rates(FORGETFUL), Scoped((limits.share(2, 60, replicas=1),))
     for _ in range(2):
         rates.take("a", paces, 0)
     with pytest.raises(Refusal) as refused:
@@ -59,14 +60,14 @@ def test_each_client_has_a_rate_of_its_own() -> None:
 
 
 def test_what_is_left_is_told_of_the_window_that_has_least() -> None:
-    rates, paces = Rates(), Scoped((limits.share(100, 1, replicas=1), limits.share(4, 60, replicas=2)))
+    rates, paces = Rates(FORGETFUL), Scoped((limits.share(100, 1, replicas=1), limits.share(4, 60, replicas=2)))
     rates.take("a", paces, 0)
     assert rates.left("a", paces, 0) == limits.Allowance(2, 1, 30 * limits.NANOSECONDS)
     assert rates.left("a", paces, 30 * limits.NANOSECONDS) == limits.Allowance(2, 2, 0)
 
 
 def test_what_was_held_is_let_go_where_it_was_held_though_the_document_changed_meanwhile() -> None:
-    budgets = Budgets(lambda: 0)
+    budgets = Budgets(FORGETFUL, lambda: 0)
     minute, smaller = (tokens.share(tokens.Kind.TOTAL, limit, 60, replicas=1) for limit in (1000, 10))
     day = tokens.share(tokens.Kind.TOTAL, 100, 86400, replicas=1)
     with budgets.hold("a", Scoped((minute,)), Amount(900), lambda: Amount(50)):

@@ -3,11 +3,15 @@
 import base64
 import json
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from bartizan.policy import document as documents
 from bartizan.policy import keys
 from bartizan.policy.document import (
     ClientKey,
+    DocumentError,
     EndpointRef,
     GuardDocument,
     RequestWindow,
@@ -16,6 +20,8 @@ from bartizan.policy.document import (
     TrustedIssuer,
 )
 from bartizan.policy.jwks import VerifyKey
+from bartizan.policy.limits import Scope
+from bartizan.policy.reasons import Reason
 
 KEY = keys.signing_key(keys.Hidden(bytes(range(32))))
 ENDPOINT = EndpointRef("ml", "llama", "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee")
@@ -61,6 +67,32 @@ TOKEN = f"{_text(HEADER)}.{_text(PAYLOAD)}.{SIGNATURE}"
 def test_a_signed_document_has_these_bytes() -> None:
     assert documents.encode(DOCUMENT, KEY) == TOKEN
     assert documents.decode(TOKEN.encode(), KEY.public_key(), ENDPOINT) == DOCUMENT
+
+
+def test_what_has_its_default_is_left_out_and_what_has_not_is_read_back() -> None:
+    windows = (RequestWindow(60, 60), RequestWindow(90, 60, Scope.ENDPOINT))
+    budgets = (TokenWindow("Total", 1000, 3600), TokenWindow("Input", 9, 60, Scope.ENDPOINT))
+    scoped = replace(DOCUMENT, requests=windows, tokens=budgets, created=1_764_120_000)
+    text = documents.encode(scoped, KEY)
+    payload = json.loads(base64.urlsafe_b64decode(text.split(".")[1] + "=="))
+    assert payload["requests"] == [
+        {"limit": 60, "window_seconds": 60},
+        {"limit": 90, "window_seconds": 60, "scope": "Endpoint"},
+    ]
+    assert payload["created"] == 1_764_120_000
+    assert documents.decode(text.encode(), KEY.public_key(), ENDPOINT) == scoped
+
+
+def test_all_clients_together_are_no_limit_of_each() -> None:
+    changes: tuple[dict[str, Any], ...] = (
+        {"requests": (RequestWindow(90, 60, Scope.ENDPOINT),)},
+        {"tokens": (TokenWindow("Total", 9, 60, Scope.ENDPOINT),)},
+    )
+    for change in changes:
+        text = documents.encode(replace(DOCUMENT, **change), KEY)
+        with pytest.raises(DocumentError) as refused:
+            documents.decode(text.encode(), KEY.public_key(), ENDPOINT)
+        assert refused.value.reason is Reason.DOCUMENT_MALFORMED
 
 
 def test_the_signature_is_plain_ed25519_over_the_two_parts() -> None:

@@ -27,6 +27,7 @@ def build(
     return GuardDocument(
         endpoint=EndpointRef(identity.namespace, identity.name, identity.uid, identity.namespace_uid),
         version=1,
+        created=identity.created_seconds,
         model=spec.model_name,
         protocol=spec.serving.protocol,
         replicas=replicas,
