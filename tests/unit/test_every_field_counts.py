@@ -128,6 +128,7 @@ CASES: dict[str, Case] = {
     "limits.maxStreamSeconds": ({}, {"spec.limits": {"maxStreamSeconds": 9}}),
     "limits.concurrent": ({}, {"spec.limits": {"concurrent": 9}}),
     "limits.concurrentPerClient": ({}, {"spec.limits": {"concurrentPerClient": 3}}),
+    "limits.store": ({}, {"spec.limits": {"store": "limits"}}),
     f"{PEER}.ipBlock.cidr": (
         {"spec.network": {"egress": egress(ipBlock={"cidr": "10.0.0.0/8"})}},
         {f"{TO}.ipBlock.cidr": "10.0.0.0/9"},

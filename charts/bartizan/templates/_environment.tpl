@@ -28,6 +28,10 @@
   value: {{ include "bartizan.labelList" .Values.dns.podLabels | quote }}
 - name: BARTIZAN_ISSUERS
   value: {{ toJson .Values.issuers | quote }}
+- name: BARTIZAN_STORES
+  value: {{ include "bartizan.stores" .Values.stores | quote }}
+- name: BARTIZAN_STORE_CREDENTIALS
+  value: /run/bartizan/stores
 - name: BARTIZAN_RESYNC_SECONDS
   value: {{ .Values.resyncSeconds | int64 | quote }}
 - name: BARTIZAN_LOOK_SECONDS
@@ -42,6 +46,13 @@
   value: "8080"
 - name: BARTIZAN_METRICS_PORT
   value: "9090"
+{{- end }}
+
+{{/* The stores as JSON, without the names of their credentials' Secrets, which the operator reads as files. */}}
+{{- define "bartizan.stores" -}}
+{{- $found := list -}}
+{{- range . }}{{ $found = append $found (omit . "credentialSecret") }}{{ end -}}
+{{ toJson $found }}
 {{- end }}
 
 {{/* A map of labels as "a=b,c=d". */}}

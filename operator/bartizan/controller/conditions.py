@@ -123,12 +123,17 @@ def _in_state(findings: Findings, state: GuardState) -> list[str]:
 
 def limits_exact(world: World, findings: Findings) -> Verdict:
     """In the guards' own words, where they are ours."""
+    wish, document = findings.deployment, findings.document
+    if wish is not None and wish.spec.limits.store and document is not None and document.store is None:
+        name = wish.spec.limits.store
+        message = f"spec.limits.store: there is no store {name}; add it to the chart's values, or leave it out"
+        return Verdict(False, Reason.STORE_UNKNOWN, message)
     if not world.owned_pods:
         return Verdict(None, Reason.NO_PODS)
     reports = {name: report for name, report in sorted(findings.guard_reports.items()) if report is not None}
     if not reports:
         return Verdict(None, Reason.GUARDS_UNREACHABLE)
-    for reason in (Reason.LIMITS_FORGOTTEN, Reason.LIMITS_UNKEPT):
+    for reason in (Reason.STORE_UNAVAILABLE, Reason.LIMITS_FORGOTTEN, Reason.LIMITS_UNKEPT):
         pods = [name for name, report in reports.items() if report.limits_reason == reason]
         if pods:
             return Verdict(False, reason, f"{EXPLANATIONS[reason]} Pods: {', '.join(pods[:5])}")

@@ -30,7 +30,8 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     replicas = rendering.sharing_replicas(world, wish, is_about_to_roll=not keeps_pods)
     findings.identities = await tools.learner.learn(wish)
     issuers = trusted_issuers.build(wish, findings.identities)
-    built = guard_document.build(wish, root, ledger.current(), replicas=replicas, issuers=issuers)
+    store = tools.surroundings.stores.get(wish.spec.limits.store or "")
+    built = guard_document.build(wish, root, ledger.current(), replicas=replicas, issuers=issuers, store=store)
     findings.document, text = rendering.choose_document(built, last, root, now=tools.now())
     findings.document_hash = document.hash_of(text)
     if accepted is not None and keeps_pods:
@@ -38,8 +39,9 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     else:
         chosen = renderer.render(wish, accepted, version=findings.document.version)
     await status.write(tools.api, world, status.record(findings))
+    credential = tools.store_credential(store.name) if store else None
     await together.finish(
-        _write(tools, world, findings, guard_document.build_secret(world.identity, text)),
+        _write(tools, world, findings, guard_document.build_secret(world.identity, text, credential)),
         _write_client_secrets(tools, world, findings, ledger=ledger, root=root),
         _remove_withdrawn(tools, world, findings, before=before, ledger=ledger),
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bartizan.controller import stores
+from bartizan.controller.stores import Store
 from bartizan.policy import issuers
 from bartizan.policy.issuers import IssuerSetting
 
@@ -121,6 +123,12 @@ class Settings:
     )
     guard_rollout_interval_seconds: float = _setting(
         "60", _between(1, 86400), "Paced roll-out: time between two ModelDeployments."
+    )
+    stores: tuple[Store, ...] = _setting(
+        "", stores.read, "Stores in which guards may count together, as JSON; endpoints choose one by its name."
+    )
+    store_credentials: str = _setting(
+        "/run/bartizan/stores", _text, "Directory that holds each store's `password`, and `username`, if it has one."
     )
     root_secret: str = _setting("bartizan-root", _text, "Secret in the operator's namespace that holds the root key.")
     log_format: str = _setting("json", _one_of("json", "text"), "Form of the log lines.")

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 
+from bartizan.controller import stores
 from bartizan.controller.api import Api
 from bartizan.controller.apply import Applier
 from bartizan.controller.builders.surroundings import Surroundings
@@ -21,6 +23,7 @@ from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
 from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWriter
 from bartizan.controller.settings import Settings
+from bartizan.controller.stores import Credential
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Tools:
     root: RootKeeper
     learner: Learner
     now: Callable[[], datetime]
+    store_credential: Callable[[str], Credential] = lambda _: Credential()
+    """By the store's name."""
     sees_secrets: bool = False
     """Whether owned Secrets may be listed."""
 
@@ -65,6 +70,7 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
                 Issuers(settings.issuers, published_keys, clock=time.monotonic),
             ),
             now=_now,
+            store_credential=lambda name: stores.credential(Path(settings.store_credentials), name),
             sees_secrets=settings.watch_secrets,
         )
 
@@ -83,4 +89,5 @@ def surroundings(settings: Settings) -> Surroundings:
         monitoring_pod_labels=dict(settings.monitoring_pod_labels),
         dns_namespace=settings.dns_namespace,
         dns_pod_labels=dict(settings.dns_pod_labels),
+        stores={store.name: store for store in settings.stores},
     )

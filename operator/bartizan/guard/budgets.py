@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
 from bartizan.guard.rates import ENDPOINT
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import tokens
 from bartizan.policy.limits import NANOSECONDS, Allowance, Scoped
 from bartizan.policy.reasons import Reason
-from bartizan.policy.tokens import Amount, Budget, Level, Levels, Verdict
+from bartizan.policy.tokens import Amount, Budget, Kind, Level, Levels, Verdict
 
 OTHERS_RETRY_SECONDS = 1
 
@@ -39,6 +40,32 @@ class Budgets:
             cost = spent()
             self._settle(client, budgets.client, most, cost)
             self._settle(ENDPOINT, budgets.endpoint, most, cost)
+
+    def set(self, name: Name, until_ns: int) -> None:
+        """Take over from the store when a window's charges will have leaked out."""
+        whose, kind, window_seconds = name
+        levels = self._levels.get(whose, {})
+        held = levels.get((Kind(kind), window_seconds), Level()).held
+        self._levels[whose] = {**levels, (Kind(kind), window_seconds): Level(until_ns, held)}
+        if window_seconds > LONG_SECONDS:
+            self._memory.keep(name, until_ns, held)
+
+    def add_held(self, client: str, budgets: Scoped[Budget], more: Amount) -> None:
+        """Know what the store holds for a request of this guard's; what is negative is let go."""
+        for whose, of in ((client, budgets.client), (ENDPOINT, budgets.endpoint)):
+            levels = self._of(whose, of)
+            changed = {
+                budget.name: Level(level.charged_until_ns, max(0, level.held + more.of(budget.kind)))
+                for budget in of
+                for level in (levels.get(budget.name, Level()),)
+            }
+            self._keep(whose, {**levels, **changed}, of)
+
+    def charge(self, client: str, budgets: Scoped[Budget], cost: Amount) -> None:
+        """What the store held and could not be told."""
+        for whose, of in ((client, budgets.client), (ENDPOINT, budgets.endpoint)):
+            now_ns, levels = self._now_ns(), self._of(whose, of)
+            self._keep(whose, tokens.settle(levels, of, held=Amount(), spent=cost, now_ns=now_ns), of)
 
     def left(self, client: str, budgets: Scoped[Budget]) -> Allowance:
         """What the client may hold now, in the one of its own budgets that has least left."""

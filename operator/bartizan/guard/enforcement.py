@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bartizan.guard import shared_windows
 from bartizan.guard.costs import Caps
 from bartizan.guard.profiles import openai
 from bartizan.guard.profiles.contract import Profile
+from bartizan.guard.shared_windows import Window
 from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
 from bartizan.policy import limits, tokens
@@ -20,8 +22,17 @@ DEFAULT_PROFILE = openai.PROFILE
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """All of the limits, as a store counts them for all replicas together."""
+
+    paces: Scoped[limits.Pace]
+    budgets: Scoped[tokens.Budget]
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Enforcement:
-    """The figures are this replica's share."""
+    """The figures are this replica's share, but for those of the whole."""
 
     document: GuardDocument
     hash: str
@@ -36,6 +47,11 @@ class Enforcement:
     caps: Caps
     slots: int
     slots_per_client: int
+    whole: Whole
+
+    @property
+    def is_shared(self) -> bool:
+        return self.document.store is not None
 
 
 def prepare(document: GuardDocument, text: bytes) -> Enforcement:
@@ -56,8 +72,9 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         keys=keys,
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),
-        paces=Scoped(_paces(document, Scope.CLIENT), _paces(document, Scope.ENDPOINT)),
-        budgets=Scoped(_budgets(document, Scope.CLIENT), _budgets(document, Scope.ENDPOINT)),
+        paces=_paces(document, document.replicas),
+        budgets=_budgets(document, document.replicas),
+        whole=Whole(_paces(document, 1), _budgets(document, 1), shared_windows.windows(document)),
         caps=Caps(
             max_input_tokens=document.max_input_tokens,
             max_output_tokens=document.max_output_tokens,
@@ -69,17 +86,25 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     )
 
 
-def _paces(document: GuardDocument, scope: Scope) -> tuple[limits.Pace, ...]:
-    return tuple(
-        limits.share(window.limit, window.window_seconds, replicas=document.replicas)
-        for window in document.requests
-        if Scope(window.scope) is scope
-    )
+def _paces(document: GuardDocument, replicas: int) -> Scoped[limits.Pace]:
+    by_scope = {
+        scope: tuple(
+            limits.share(window.limit, window.window_seconds, replicas=replicas)
+            for window in document.requests
+            if Scope(window.scope) is scope
+        )
+        for scope in Scope
+    }
+    return Scoped(by_scope[Scope.CLIENT], by_scope[Scope.ENDPOINT])
 
 
-def _budgets(document: GuardDocument, scope: Scope) -> tuple[tokens.Budget, ...]:
-    return tuple(
-        tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=document.replicas)
-        for window in document.tokens
-        if Scope(window.scope) is scope
-    )
+def _budgets(document: GuardDocument, replicas: int) -> Scoped[tokens.Budget]:
+    by_scope = {
+        scope: tuple(
+            tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=replicas)
+            for window in document.tokens
+            if Scope(window.scope) is scope
+        )
+        for scope in Scope
+    }
+    return Scoped(by_scope[Scope.CLIENT], by_scope[Scope.ENDPOINT])

@@ -32,6 +32,7 @@ from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.rates import Rates
 from bartizan.guard.request import Budget
 from bartizan.guard.settings import Settings
+from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
 from bartizan.guard.underway import Underway
@@ -68,13 +69,14 @@ def build(chosen: Settings) -> Parts:
     memory = DocumentMemory(chosen.state_directory)
     trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
     underway = Underway()
-    windows = LimitsMemory(chosen.state_directory, Owner(chosen.endpoint.uid, boot_id()), time.monotonic_ns)
+    shared = SharedLimits(_own_limits(chosen))
 
     def taken_up(taken: Enforcement) -> None:
         memory.keep(taken.document.version)
-        windows.begin(is_new_endpoint=time.time() - taken.document.created < NEW_SECONDS)
+        shared.own.memory.begin(is_new_endpoint=time.time() - taken.document.created < NEW_SECONDS)
         metrics.document_version.set(taken.document.version)
         underway.withdraw_all_but(taken.standings)
+        shared.use(taken)
 
     documents = DocumentWatch(chosen.document, trust, taken_up=taken_up)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
@@ -88,9 +90,10 @@ def build(chosen: Settings) -> Parts:
         upstream=upstream,
         audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
         metrics=metrics,
-        rates=Rates(windows),
+        rates=shared.own.rates,
         slots=Slots(),
-        budgets=Budgets(windows, time.monotonic_ns),
+        budgets=shared.own.budgets,
+        shared=shared,
         inspector=LetPass,
         underway=underway,
         max_body_bytes=chosen.bounds.body_bytes,
@@ -98,7 +101,19 @@ def build(chosen: Settings) -> Parts:
         wall_clock=time.time,
         is_draining=is_draining,
     )
-    return Parts(gate, listener, deadlines, Status(documents, upstream, windows, endpoint, is_draining), sink)
+    return Parts(gate, listener, deadlines, Status(documents, upstream, shared, endpoint, is_draining), sink)
+
+
+def _own_limits(chosen: Settings) -> Own:
+    memory = LimitsMemory(chosen.state_directory, Owner(chosen.endpoint.uid, boot_id()), time.monotonic_ns)
+    return Own(
+        memory=memory,
+        rates=Rates(memory),
+        budgets=Budgets(memory, time.monotonic_ns),
+        folder=chosen.document.parent,
+        longest_seconds=chosen.bounds.answer_seconds,
+        now_ns=time.monotonic_ns,
+    )
 
 
 async def _serve(chosen: Settings) -> int:
@@ -125,6 +140,7 @@ async def _end(parts: Parts, seconds: float) -> int:
     log.info("guard draining", requests=parts.gate.slots.taken)
     cut = await parts.listener.drain(seconds)
     parts.gate.upstream.close()
+    await parts.gate.shared.close(deadline - loop.time())
     untaken = await parts.sink.settle(deadline - loop.time())
     if untaken:
         log.warning("audit lines lost at the end", lines=untaken)
@@ -173,7 +189,8 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
     def refresh() -> None:
         metrics.in_flight.set(gate.slots.taken)
         metrics.document_good.set(gate.documents.is_good)
-        metrics.limits_kept.set(parts.status.memory.reason is Reason.LIMITS_KEPT)
+        metrics.limits_kept.set(gate.shared.own.memory.reason is Reason.LIMITS_KEPT)
+        metrics.store_up.set(gate.shared.is_configured and not gate.shared.is_away)
 
     return {
         "statusPort": await _open(chosen.address, chosen.ports.status, parts.status.pages()),

@@ -96,6 +96,11 @@ class Metrics:
             "1 while what long windows are charged outlives the guard, 0 while it does not, or was damaged.",
             registry=self.registry,
         )
+        self.store_up = Gauge(
+            "bartizan_guard_store_up",
+            "1 while the store answers in which the guards count together, 0 while it does not, or there is none.",
+            registry=self.registry,
+        )
         self.document_version = Gauge(
             "bartizan_guard_document_version",
             "Version of the document in force (Unix milliseconds); 0 without one.",

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.relay import Relay
 from bartizan.guard.reply import Headers, Reply
 from bartizan.guard.request import Request
+from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
@@ -51,6 +53,7 @@ class Gate:
     rates: Rates
     slots: Slots
     budgets: Budgets
+    shared: SharedLimits
     inspector: Callable[[], Inspector]
     """Makes the seam's inspector for one request."""
     underway: Underway
@@ -92,20 +95,25 @@ class Pipeline:
         route = self._judge_front(visit, request)
         enforcement, caller = self._identify(visit)
         if not request.is_complete:  # a client over its rate hears so before its body is read
-            self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
+            self._judge_rate(visit, enforcement)
         request.belongs_to(visit.client)
         raw = await request.body()
         if self._gate.documents.current is not enforcement:
             enforcement, caller = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
-        self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
+        if enforcement.is_shared:
+            visit.is_alone = self._gate.shared.take(enforcement, visit.client)
+        else:
+            self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
         judged = body.judge(raw, route, enforcement) if route.has_body else None
         visit.keep_body(judged)
         del raw
         # Standing (tier, suspension, capabilities) is judged here once there are tiers.
         with (
             self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots),
-            self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
+            await self._hold_shared(visit, enforcement)
+            if enforcement.is_shared
+            else self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
         ):
             inspector = self._gate.inspector()
             if judged is not None:
@@ -115,6 +123,18 @@ class Pipeline:
             reply.limits = self._left(visit)
             with self._gate.underway.hold(caller.standing, _cutter(visit, reply)):
                 await self._forward(visit, route, inspector, request, reply)
+
+    def _judge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
+        if enforcement.is_shared:
+            self._gate.shared.judge(enforcement, visit.client)
+        else:
+            self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
+
+    async def _hold_shared(self, visit: Visit, enforcement: Enforcement) -> AbstractContextManager[None]:
+        claim = Claim(enforcement, visit.client, visit.most, visit.spent)
+        held, is_counted = await self._gate.shared.hold(claim, is_charged=visit.is_alone)
+        visit.is_alone = not is_counted
+        return held
 
     def _judge_front(self, visit: Visit, request: Request) -> Route:
         current = self._gate.documents.current
@@ -184,6 +204,8 @@ class Pipeline:
         enforcement = visit.enforcement
         if enforcement is None or not visit.client:
             return []
+        if enforcement.is_shared and not visit.is_alone:
+            return self._gate.shared.left(enforcement, visit.client)
         requests = self._gate.rates.left(visit.client, enforcement.paces, time.monotonic_ns())
         return allowance.headers(requests, self._gate.budgets.left(visit.client, enforcement.budgets))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import limits
@@ -35,6 +36,13 @@ class Rates:
         self._keep(client, own, paces.client)
         if paces.endpoint:
             self._keep(ENDPOINT, shared, paces.endpoint)
+
+    def set(self, name: Name, until_ns: int) -> None:
+        """Take over from the store when a window's charges will have leaked out."""
+        whose, _, window_seconds = name
+        self._states[whose] = {**self._states.get(whose, {}), window_seconds: until_ns}
+        if window_seconds > LONG_SECONDS:
+            self._memory.keep(name, until_ns)
 
     def left(self, client: str, paces: Scoped[Pace], now_ns: int) -> limits.Allowance:
         """What the client may ask now, in the one of its own windows that has least left."""

@@ -8,8 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.get_server import Page, Pages
-from bartizan.guard.limits_memory import LimitsMemory
 from bartizan.guard.metrics import Metrics
+from bartizan.guard.shared import SharedLimits
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
 from bartizan.policy.version import VERSION
@@ -19,7 +19,7 @@ from bartizan.policy.version import VERSION
 class Status:
     documents: DocumentWatch
     upstream: Upstream
-    memory: LimitsMemory
+    shared: SharedLimits
     endpoint: str
     is_draining: Callable[[], bool]
 
@@ -33,6 +33,13 @@ class Status:
         if self.documents.current is None:
             return self.documents.reason
         return await self.upstream.probe()
+
+    @property
+    def limits_reason(self) -> Reason:
+        """LimitsKept, or why the limits may give more or less than they say."""
+        if self.shared.is_configured:
+            return Reason.STORE_UNAVAILABLE if self.shared.is_away else Reason.LIMITS_KEPT
+        return self.shared.own.memory.reason
 
     async def _alive(self) -> Page:
         return Page(200, "text/plain", b"ok\n")
@@ -50,7 +57,7 @@ class Status:
             "documentHash": current.hash if current else None,
             "documentVersion": current.document.version if current else None,
             "documentReason": self.documents.reason,
-            "limitsReason": self.memory.reason,
+            "limitsReason": self.limits_reason,
             "endpoint": self.endpoint,
             "version": VERSION,
         }

@@ -40,6 +40,8 @@ class Visit:
     most: Amount = NOTHING
     """What the request may cost, held for it while it is under way."""
     tally: Tally = field(default_factory=Tally)
+    is_alone: bool = False
+    """In an endpoint whose guards count together: this one counts alone, since the store is away."""
     is_charged: bool = False
     """The model has it: what it has cost is charged."""
     _canonical: bytes = b""
@@ -69,7 +71,9 @@ class Visit:
     def described(self) -> dict[str, Value]:
         """The fields of a decision line."""
         enforcement = self.enforcement
+        shared = {"countedBy": "Guard" if self.is_alone else "Store"} if enforcement and enforcement.is_shared else {}
         return {
+            **shared,
             "request": self.request_id,
             "client": self.client or None,
             **(self.caller.described() if self.caller else {"key": None}),

@@ -6,6 +6,7 @@ them blindly, again and again, without changing anything.
 """
 
 import hashlib
+import ipaddress
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -92,6 +93,19 @@ class TrustedIssuer:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedStore:
+    """Where guards count together: an IP address, since they resolve no names.
+
+    With `server_name` it is spoken to by TLS, and its certificate must be for that name, from one of `ca` (PEM).
+    """
+
+    address: str
+    port: int
+    server_name: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GuardDocument:
     """What a guard enforces. Figures are totals over all replicas; each guard takes its share.
 
@@ -117,6 +131,7 @@ class GuardDocument:
     issuers: tuple[TrustedIssuer, ...] = ()
     """Left out where there are none: such documents are, to the byte, what they were before there were issuers."""
     created: int = 0
+    store: SharedStore | None = None
 
 
 class DocumentError(Exception):
@@ -186,7 +201,10 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     requests = tuple(RequestWindow(**window) for window in data.pop("requests"))
     tokens = tuple(TokenWindow(**window) for window in data.pop("tokens"))
     issuers = tuple(_issuer(**issuer) for issuer in data.pop("issuers", ()))
-    document = GuardDocument(endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, issuers=issuers, **data)
+    store = SharedStore(**data.pop("store")) if "store" in data else None
+    document = GuardDocument(
+        endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, issuers=issuers, store=store, **data
+    )
     _check(document)
     return document
 
@@ -207,6 +225,8 @@ def _check(document: GuardDocument) -> None:
     figures += [document.prompt_overhead_tokens + 1, document.created + 1]  # may be nothing
     if not all(type(figure) is int and figure > 0 for figure in figures):
         raise ValueError("every figure must be a positive whole number")
+    if document.store is not None and not (ipaddress.ip_address(document.store.address) and document.store.port > 0):
+        raise ValueError("the store has no port")
     for kind in (document.requests, document.tokens):
         if not any(window.scope == Scope.CLIENT for window in kind):
             raise ValueError("a document without a client's limit of requests and of tokens would be no limit at all")
@@ -255,7 +275,7 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
-    for name in ("created", "issuers"):
+    for name in ("created", "issuers", "store"):
         if not content[name]:
             del content[name]
     return content

@@ -166,6 +166,8 @@ class Limits:
     caps: RequestCaps
     concurrent: int
     concurrent_per_client: int
+    store: str | None = None
+    """Name of the installation's store in which the guards count together; without one each has its share."""
 
 
 @dataclass(frozen=True, slots=True)

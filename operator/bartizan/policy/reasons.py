@@ -65,6 +65,7 @@ class Reason(StrEnum):
     LIMITS_KEPT = "LimitsKept"
     LIMITS_FORGOTTEN = "LimitsForgotten"
     LIMITS_UNKEPT = "LimitsUnkept"
+    STORE_UNAVAILABLE = "StoreUnavailable"
     SOCKET_ABSENT = "SocketAbsent"
     SOCKET_STALE = "SocketStale"
     SOCKET_FORBIDDEN = "SocketForbidden"
@@ -84,6 +85,7 @@ class Reason(StrEnum):
     GUARDS_OUT_OF_SYNC = "GuardsOutOfSync"
     GUARDS_UNREACHABLE = "GuardsUnreachable"
     ALL_LIMITS_EXACT = "AllLimitsExact"
+    STORE_UNKNOWN = "StoreUnknown"
     ENDPOINT_READY = "EndpointReady"
     PODS_NOT_READY = "PodsNotReady"
     PODS_FAILING = "PodsFailing"
@@ -160,6 +162,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.LIMITS_KEPT: "What long windows were charged is kept over a restart of the guard.",
     Reason.LIMITS_FORGOTTEN: "The guard's memory of long windows was damaged: they count as used up, and refill.",
     Reason.LIMITS_UNKEPT: "The guard cannot write down what long windows are charged: a restart would refill them.",
+    Reason.STORE_UNAVAILABLE: "The store in which guards count together is away: each holds its share of the limits.",
     Reason.SOCKET_ABSENT: "The model's socket does not exist (yet).",
     Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
     Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",
@@ -177,6 +180,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document, or was given one that it refuses.",
     Reason.GUARDS_UNREACHABLE: "Some guard cannot be asked which document it enforces.",
     Reason.ALL_LIMITS_EXACT: "Every guard counts all that was used of its limits.",
+    Reason.STORE_UNKNOWN: "The spec names a store that the installation does not have: each guard holds its share.",
     Reason.ENDPOINT_READY: "The endpoint answers through its guards.",
     Reason.PODS_NOT_READY: "Pods are starting.",
     Reason.PODS_FAILING: "Pods cannot start; the message says why.",

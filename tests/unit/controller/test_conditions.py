@@ -150,6 +150,7 @@ def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any],
         ({"a": "LimitsKept", "b": "LimitsKept"}, True, Reason.ALL_LIMITS_EXACT),
         ({"a": "LimitsKept", "b": "LimitsForgotten"}, False, Reason.LIMITS_FORGOTTEN),
         ({"a": "LimitsUnkept", "b": None}, False, Reason.LIMITS_UNKEPT),
+        ({"a": "LimitsKept", "b": "StoreUnavailable"}, False, Reason.STORE_UNAVAILABLE),
         ({"a": "anything", "b": None}, True, Reason.ALL_LIMITS_EXACT),
         ({"a": None}, None, Reason.GUARDS_UNREACHABLE),
         ({}, None, Reason.NO_PODS),
@@ -163,6 +164,13 @@ def test_limits_are_exact_where_every_guard_that_answers_says_so(
     verdict = conditions.limits_exact(world, _findings(guard_reports=reports))
     assert (verdict.status, verdict.reason) == (status, reason)
     assert status is not False or "Pods: " in verdict.text
+
+
+def test_a_store_that_the_installation_does_not_have_is_named() -> None:
+    wish = worlds.wish(limits={"store": "elsewhere"})
+    verdict = conditions.limits_exact(worlds.world(), _findings(deployment=wish, document=DOCUMENT))
+    assert (verdict.status, verdict.reason) == (False, Reason.STORE_UNKNOWN)
+    assert "there is no store elsewhere" in verdict.text
 
 
 def test_a_refused_spec_names_the_first_problems_and_what_holds_meanwhile() -> None:

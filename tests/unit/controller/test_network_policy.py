@@ -6,8 +6,10 @@ from tests.unit.controller import worlds
 
 from bartizan.controller.builders import network_policy
 from bartizan.controller.settings import Settings
+from bartizan.controller.stores import Store
 from bartizan.controller.tools import surroundings
 from bartizan.policy import names
+from bartizan.policy.document import SharedStore
 
 
 def _rules(port: int, **settings: Any) -> list[dict[str, Any]]:
@@ -41,6 +43,27 @@ def test_t23_the_status_port_is_open_to_the_operators_pods_alone() -> None:
     (rule,) = _rules(names.STATUS_PORT, namespace="home", monitoring_namespace="prometheus")
     labels = {"app.kubernetes.io/name": "bartizan", "app.kubernetes.io/component": "operator"}
     assert rule["from"] == [{"namespaceSelector": _namespace("home"), "podSelector": {"matchLabels": labels}}]
+
+
+def _egress(*stores: Store, chosen: str | None = None) -> list[dict[str, Any]]:
+    found = surroundings(Settings(guard_image="x", stores=stores))
+    wish = worlds.wish(limits={"store": chosen} if chosen else {})
+    rules: list[dict[str, Any]] = network_policy.build(wish, found)["spec"]["egress"]
+    return rules
+
+
+def test_the_way_out_to_a_store_is_open_to_who_uses_it_and_to_nothing_else_there() -> None:
+    at = SharedStore("192.0.2.7", 6379)
+    port = [{"protocol": "TCP", "port": 6379}]
+    assert _egress(Store("limits", at)) == []
+    assert _egress(chosen="limits") == []
+    assert _egress(Store("other", at), chosen="limits") == []
+    assert _egress(Store("limits", at), chosen="limits") == [
+        {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": port}
+    ]
+    (rule,) = _egress(Store("limits", at, "valkey", (("app", "valkey"),)), chosen="limits")
+    selector = {"matchLabels": {"app": "valkey"}}
+    assert rule == {"to": [{"namespaceSelector": _namespace("valkey"), "podSelector": selector}], "ports": port}
 
 
 def test_the_first_port_is_for_clients_and_no_rule_names_none() -> None:

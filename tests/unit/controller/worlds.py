@@ -8,8 +8,10 @@ import yaml
 from bartizan.controller.builders import pod_template
 from bartizan.controller.observe import World
 from bartizan.controller.settings import Settings
+from bartizan.controller.stores import Store
 from bartizan.controller.tools import surroundings
 from bartizan.policy import names, parse
+from bartizan.policy.document import SharedStore
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity, ModelDeployment
 
@@ -18,7 +20,8 @@ Live = dict[str, Any]
 IDENTITY = Identity(namespace="ml", name="llama", uid="uid-1", namespace_uid="namespace-uid-1", generation=3)
 ROOT = Hidden(bytes(range(32)))
 OTHER_ROOT = Hidden(bytes(32))
-SURROUNDINGS = surroundings(Settings(guard_image="example.com/bartizan:v1"))
+STORE = Store("limits", SharedStore("192.0.2.7", 6379))
+SURROUNDINGS = surroundings(Settings(guard_image="example.com/bartizan:v1", stores=(STORE,)))
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 

@@ -21,6 +21,7 @@ from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal  # noqa: TC001 -- a value, not only a type
 from bartizan.guard.reply import Reply, Source
 from bartizan.guard.request import Budget, Head, Request
+from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
@@ -105,14 +106,16 @@ class Stand:
         watch = DocumentWatch(folder / "document", trust, taken_up=lambda _: None)
         watch.look()
         self.tape, self.model, self.wire = Tape(), Model(), Wire()
+        rates, budgets = Rates(FORGETFUL), Budgets(FORGETFUL, time.monotonic_ns)
         self.gate = Gate(
             documents=watch,
             upstream=cast("Upstream", self.model),
             audit=Audit(self.tape, chain="c", endpoint="ml/llama", now=time.time),
             metrics=Metrics(),
-            rates=Rates(FORGETFUL),
+            rates=rates,
             slots=Slots(),
-            budgets=Budgets(FORGETFUL, time.monotonic_ns),
+            budgets=budgets,
+            shared=SharedLimits(Own(FORGETFUL, rates, budgets, folder, 600, time.monotonic_ns)),
             inspector=LetPass,
             underway=Underway(),
             max_body_bytes=1 << 20,

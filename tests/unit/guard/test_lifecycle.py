@@ -100,7 +100,7 @@ def test_the_status_port_is_read_only(guard: Guard) -> None:
 def test_status_says_what_is_enforced(guard: Guard) -> None:
     status = guard.status()
     of_the_document = {"documentHash", "documentVersion", "documentReason"}
-    assert set(status) == {"ready", "reason", "endpoint", "version", *of_the_document}
+    assert set(status) == {"ready", "reason", "endpoint", "version", "limitsReason", *of_the_document}
     assert (status["ready"], status["documentVersion"], status["endpoint"]) == (True, 1000, "ml/llama")
     assert status["version"] == VERSION
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
+from bartizan.controller.stores import Credential, Store
 from bartizan.policy import keys, names
 from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow, TrustedIssuer
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity, ModelDeployment
 
 FILE_NAME = "document.jws"
+STORE_PASSWORD, STORE_USER = "store-password", "store-user"
 
 
 def build(
@@ -20,6 +22,7 @@ def build(
     *,
     replicas: int,
     issuers: tuple[TrustedIssuer, ...] = (),
+    store: Store | None = None,
 ) -> GuardDocument:
     """The document, still to be dated; `epochs` says whose keys let in, `issuers` whose tokens."""
     identity, spec = deployment.identity, deployment.spec
@@ -44,16 +47,21 @@ def build(
         concurrent=limits.concurrent,
         concurrent_per_client=limits.concurrent_per_client,
         issuers=issuers,
+        store=store.place if store else None,
     )
 
 
-def build_secret(identity: Identity, signed: str) -> dict[str, Any]:
+def build_secret(identity: Identity, signed: str, credential: Credential | None = None) -> dict[str, Any]:
+    """With a credential the store's lies beside the document, in the one volume that only the guard mounts."""
+    files = {FILE_NAME: signed}
+    if credential is not None:
+        files |= {STORE_PASSWORD: credential.password, STORE_USER: credential.user}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": metadata(identity, names.document_secret(identity.name)),
-        "data": {FILE_NAME: base64.b64encode(signed.encode("ascii")).decode()},
+        "data": {name: base64.b64encode(text.encode()).decode() for name, text in files.items()},
     }
 
 

@@ -1,5 +1,6 @@
 """NetworkPolicy: closed both ways; in to the guard's port from declared clients, out to nothing that is not named."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ def build(deployment: ModelDeployment, surroundings: Surroundings, *, name: str 
         deployment.identity,
         name=name,
         ingress=_ingress(deployment.spec.access_from, surroundings),
-        egress=_egress(deployment.spec.egress, surroundings),
+        egress=[
+            *_egress(deployment.spec.egress, surroundings),
+            *_store_rules(deployment.spec.limits.store, surroundings),
+        ],
     )
 
 
@@ -81,6 +85,19 @@ def _egress(rules: tuple[EgressRule, ...], surroundings: Surroundings) -> list[d
         return []
     named = [{"to": [_peer(peer) for peer in rule.to], "ports": [dict(port) for port in rule.ports]} for rule in rules]
     return [*named, _dns_rule(surroundings)]
+
+
+def _store_rules(name: str | None, surroundings: Surroundings) -> list[dict[str, Any]]:
+    """To the store and its one port. The model's processes share the way, not the password."""
+    store = surroundings.stores.get(name or "")
+    if store is None:
+        return []
+    peer = _pods(store.namespace, dict(store.labels)) if store.namespace else {"ipBlock": _only(store.place.address)}
+    return [{"to": [peer], "ports": [_tcp(store.place.port)]}]
+
+
+def _only(address: str) -> dict[str, Any]:
+    return {"cidr": str(ipaddress.ip_network(address))}
 
 
 def _peer(peer: Manifest) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What the installation, rather than the owner, says about an endpoint: images, namespaces, the key that signs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bartizan.controller.stores import Store
 from bartizan.policy import names
 from bartizan.policy.model import Identity, Manifest
 
@@ -19,6 +20,8 @@ class Surroundings:
     monitoring_pod_labels: Mapping[str, str]
     dns_namespace: str
     dns_pod_labels: Mapping[str, str]
+    stores: Mapping[str, Store] = field(default_factory=dict)
+    """By name; where their guards may count together."""
 
 
 def metadata(identity: Identity, kind_name: str, **more: object) -> dict[str, object]:

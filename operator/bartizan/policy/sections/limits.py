@@ -8,7 +8,7 @@ from bartizan.policy import durations
 from bartizan.policy.limits import Scope
 from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
-from bartizan.policy.shapes import Choice, Many, Record, Whole
+from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Whole
 from bartizan.policy.tokens import Kind
 
 DEFAULT_REQUESTS = ({"limit": 60, "window": 60},)
@@ -82,6 +82,7 @@ _SHAPE = Record(
         "maxStreamSeconds": Whole(1, LONGEST_STREAM_SECONDS),
         "concurrent": Whole(1, MOST_CONCURRENT),
         "concurrentPerClient": Whole(1, MOST_CONCURRENT),
+        "store": OWN_NAME,
     }
 )
 
@@ -112,4 +113,5 @@ def build(section: Mapping[str, Any]) -> Limits:
         ),
         concurrent=concurrent,
         concurrent_per_client=section.get("concurrentPerClient", min(DEFAULT_CONCURRENT_PER_CLIENT, concurrent)),
+        store=section.get("store"),
     )

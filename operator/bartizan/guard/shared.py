@@ -1,0 +1,279 @@
+"""Limits that all guards of an endpoint count together, in a store; while that is away, each holds its own share.
+
+By the store's last word and by its own charges since a guard knows what is left of its share while the store is away.
+What it gives meanwhile it owes: that is told to the store with the client's next request, so that none of it is given
+twice.
+"""
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bartizan.guard import allowance, log
+from bartizan.guard.budgets import Budgets
+from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.limits_file import Name, Owner
+from bartizan.guard.limits_memory import LimitsMemory
+from bartizan.guard.rates import Rates
+from bartizan.guard.reply import Headers
+from bartizan.guard.shared_windows import refusal
+from bartizan.guard.store_script import HOLD, RELEASE, SETTLE, StoreError
+from bartizan.policy.limits import NANOSECONDS
+from bartizan.policy.tokens import Amount, Kind
+
+if TYPE_CHECKING:
+    from bartizan.guard.store import Store
+    from bartizan.policy.document import SharedStore
+
+NS_A_US = 1000
+PAUSE_NS = NANOSECONDS
+"""After a failure, how long nobody asks the store; then one request does."""
+MOST_UNSETTLED = 1024
+GRACE_SECONDS = 60
+"""How long after the longest request its lease is given up: its guard is gone by then."""
+NOTHING = Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one request may cost whom, by which document, and what it has cost so far."""
+
+    enforcement: Enforcement
+    client: str
+    most: Amount
+    spent: Callable[[], Amount]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim as the store has it, asked for at `asked_ns`."""
+
+    member: str
+    claim: Claim
+    asked_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What this guard keeps itself; `folder` holds the store's credential.
+
+    No answer but a stream takes longer than `longest_seconds`.
+    """
+
+    memory: LimitsMemory
+    rates: Rates
+    budgets: Budgets
+    folder: Path
+    longest_seconds: float
+    now_ns: Callable[[], int]
+
+
+class SharedLimits:
+    """`is_away` while the store does not answer, and until it first has."""
+
+    def __init__(self, own: Own) -> None:
+        self.is_away = True
+        self.front = Rates(LimitsMemory(None, Owner("", ""), own.now_ns))
+        """What a client has asked of this guard, by the whole limit: it bounds bodies that are read before the store is
+        asked."""
+        self.own = own
+        self._store: Store | None = None
+        self._using: SharedStore | None = None
+        self._next_try_ns = 0
+        self._known: dict[Name, int] = {}
+        """The store's last word: when all that it had counted will have leaked out."""
+        self._owed: Counter[Name] = Counter()
+        """Requests and tokens that this guard gave by its share."""
+        self._unsettled: deque[Lease] = deque(maxlen=MOST_UNSETTLED)
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_configured(self) -> bool:
+        return self._using is not None
+
+    def use(self, taken: Enforcement) -> None:
+        """Speak to the document's store from now on, if it names one."""
+        wanted = taken.document.store
+        if wanted == self._using:
+            return
+        if self._store is not None:
+            self._spawn(self._store.close())
+        self._using, self._store = wanted, None
+        self.is_away, self._next_try_ns = True, 0
+        if wanted is not None:
+            # Most endpoints have none, and the client is a fifth of what a guard weighs.
+            from bartizan.guard.store import Place, Store  # noqa: PLC0415
+
+            self._store = Store(Place(wanted, self.own.folder), taken.document.endpoint.uid)
+
+    def take(self, enforcement: Enforcement, client: str) -> bool:
+        """Charge a request before its body is read, and say whether it was to this guard's share; raises Refusal."""
+        if self.is_away:
+            self.own.rates.take(client, enforcement.paces, self.own.now_ns())
+            return True
+        self.front.take(client, enforcement.whole.paces, self.own.now_ns())
+        return False
+
+    def judge(self, enforcement: Enforcement, client: str) -> None:
+        """As `take`, without the charge."""
+        rates, paces = (self.own.rates, enforcement.paces) if self.is_away else (self.front, enforcement.whole.paces)
+        rates.judge(client, paces, self.own.now_ns())
+
+    async def hold(self, claim: Claim, *, is_charged: bool) -> tuple[AbstractContextManager[None], bool]:
+        """Charge one request and hold what it may cost until the returned context ends; raises Refusal.
+
+        `is_charged` to the share already. The second part says whether the store has counted it.
+        """
+        if self._store is not None and self._may_try():
+            member = f"{secrets.token_hex(8)}:{claim.most.input}:{claim.most.output}:{claim.client}"
+            lease = Lease(member, claim, self.own.now_ns())
+            try:
+                waits = await self._ask(lease, self._store)
+            except asyncio.CancelledError:
+                self._unsettled.append(lease)
+                raise
+            except StoreError as error:
+                self._unsettled.append(lease)  # it may have been granted
+                self._lose(error)
+            else:
+                if any(waits):
+                    raise refusal(claim.enforcement.whole.windows, waits)
+                return self._granted(lease), True
+        if not is_charged:
+            self.own.rates.take(claim.client, claim.enforcement.paces, self.own.now_ns())
+        return self._alone(claim), False
+
+    def left(self, enforcement: Enforcement, client: str) -> Headers:
+        """What the client may ask of all guards together, as far as this one knows."""
+        requests = self.front.left(client, enforcement.whole.paces, self.own.now_ns())
+        return allowance.headers(requests, self.own.budgets.left(client, enforcement.whole.budgets))
+
+    async def close(self, seconds: float) -> None:
+        """Let what is being settled be settled."""
+        if self._at_work:
+            await asyncio.wait(self._at_work, timeout=max(0.0, seconds))
+        if self._store is not None:
+            await self._store.close()
+
+    def _may_try(self) -> bool:
+        """While the store is away one request at a time finds out whether it is back."""
+        if not self.is_away:
+            return True
+        now_ns = self.own.now_ns()
+        if now_ns < self._next_try_ns:
+            return False
+        self._next_try_ns = now_ns + PAUSE_NS
+        return True
+
+    def _lose(self, error: StoreError) -> None:
+        if not self.is_away:
+            log.warning("store away, the local share holds", error=str(error))
+        self.is_away = True
+        self._next_try_ns = self.own.now_ns() + PAUSE_NS
+
+    def _regain(self) -> None:
+        if self.is_away:
+            log.info("store answers")
+            self.is_away = False
+            self._spawn(self._release_unsettled())
+
+    async def _ask(self, lease: Lease, store: "Store") -> list[int]:
+        """How long each window makes wait; all nothing where the lease is granted. Raises StoreError."""
+        claim = lease.claim
+        lifetime = max(self.own.longest_seconds, claim.enforcement.document.max_stream_seconds) + GRACE_SECONDS
+        told: list[str | int] = []
+        owed = Counter[Name]()
+        for window in claim.enforcement.whole.windows:
+            name = window.of(claim.client)
+            owed[name] = self._owed.pop(name, 0)
+            told += [*window.told, max(0, self._known.get(name, 0) - lease.asked_ns) // NS_A_US, owed[name]]
+        figures = (int(lifetime * 1e6), claim.most.input, claim.most.output)
+        try:
+            answer = await store.run(HOLD, lease.member, claim.client, *figures, "", *told)
+            self._learn(claim, answer, lease.asked_ns)
+        except BaseException:  # it may have been taken; better told twice than not
+            self._owed.update(owed)
+            raise
+        self._regain()
+        return answer[1::2]
+
+    def _learn(self, claim: Claim, answer: list[int], asked_ns: int) -> None:
+        """What is charged, counted from when it was asked, which was before the store looked at its clock."""
+        windows = claim.enforcement.whole.windows
+        if len(answer) != 1 + 2 * len(windows):
+            raise StoreError("the store's answer is none of ours")
+        for window, ahead_us in zip(windows, answer[2::2], strict=True):
+            name = window.of(claim.client)
+            until_ns = self._known[name] = max(self._known.get(name, 0), asked_ns + ahead_us * NS_A_US)
+            if window.is_of_requests:
+                self.front.set(name, until_ns)
+                self.own.rates.set(name, until_ns)
+            else:
+                self.own.budgets.set(name, until_ns)
+
+    @contextmanager
+    def _granted(self, lease: Lease) -> Iterator[None]:
+        claim, budgets = lease.claim, lease.claim.enforcement.whole.budgets
+        self.own.budgets.add_held(claim.client, budgets, claim.most)
+        try:
+            yield
+        finally:
+            self.own.budgets.add_held(claim.client, budgets, Amount(-claim.most.input, -claim.most.output))
+            self._spawn(self._settle(lease, claim.spent()))
+
+    async def _settle(self, lease: Lease, cost: Amount) -> None:
+        claim, asked_ns = lease.claim, self.own.now_ns()
+        lifetime = max(self.own.longest_seconds, claim.enforcement.document.max_stream_seconds)
+        flag = "1" if asked_ns - lease.asked_ns < lifetime * NANOSECONDS else ""  # else it was given up, and so charged
+        told = [part for window in claim.enforcement.whole.windows for part in (*window.told, 0, 0)]
+        if self._store is not None and not self.is_away:
+            try:
+                figures = (0, cost.input, cost.output)
+                answer = await self._store.run(SETTLE, lease.member, claim.client, *figures, flag, *told)
+                self._learn(claim, answer, asked_ns)
+            except StoreError as error:
+                self._lose(error)
+            else:
+                return
+        self._unsettled.append(lease)
+        self.own.budgets.charge(claim.client, claim.enforcement.budgets, cost)
+        self._owe_tokens(claim, cost)
+
+    async def _release_unsettled(self) -> None:
+        """What they have cost is owed, and told with the next request; or they may never have been granted."""
+        while self._unsettled and self._store is not None:
+            lease = self._unsettled.popleft()
+            try:
+                await self._store.run(RELEASE, lease.member, lease.claim.client, 0, 0, 0, "")
+            except StoreError as error:
+                self._unsettled.append(lease)
+                self._lose(error)
+                return
+
+    @contextmanager
+    def _alone(self, claim: Claim) -> Iterator[None]:
+        """By this guard's own share."""
+        enforcement = claim.enforcement
+        with self.own.budgets.hold(claim.client, enforcement.budgets, claim.most, claim.spent):
+            for window in enforcement.whole.windows:
+                if window.is_of_requests:
+                    self._owed[window.of(claim.client)] += 1
+            try:
+                yield
+            finally:
+                self._owe_tokens(claim, claim.spent())
+
+    def _owe_tokens(self, claim: Claim, cost: Amount) -> None:
+        for window in claim.enforcement.whole.windows:
+            if not window.is_of_requests:
+                self._owed[window.of(claim.client)] += cost.of(Kind(window.what))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
