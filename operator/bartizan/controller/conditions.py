@@ -9,6 +9,7 @@ from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.observe import World
 from bartizan.controller.root_key import REMEDY
+from bartizan.policy.document import GuardDocument
 from bartizan.policy.reasons import EXPLANATIONS, Reason
 
 # ruff: noqa: ARG001 - all judges take the same two arguments, so that JUDGES can hold them
@@ -128,6 +129,9 @@ def limits_exact(world: World, findings: Findings) -> Verdict:
         name = wish.spec.limits.store
         message = f"spec.limits.store: there is no store {name}; add it to the chart's values, or leave it out"
         return Verdict(False, Reason.STORE_UNKNOWN, message)
+    if document is not None and (small := _below_one(document)):
+        message = f"spec.limits: {', '.join(small[:5])} shared by {document.replicas} guards, each of which gives 1"
+        return Verdict(False, Reason.SHARE_BELOW_ONE, f"{message}; raise it, have fewer replicas, or use a store")
     if not world.owned_pods:
         return Verdict(None, Reason.NO_PODS)
     reports = {name: report for name, report in sorted(findings.guard_reports.items()) if report is not None}
@@ -138,6 +142,15 @@ def limits_exact(world: World, findings: Findings) -> Verdict:
         if pods:
             return Verdict(False, reason, f"{EXPLANATIONS[reason]} Pods: {', '.join(pods[:5])}")
     return Verdict(True, Reason.ALL_LIMITS_EXACT)
+
+
+def _below_one(document: GuardDocument) -> list[str]:
+    """Figures that cannot be divided among so many guards; a store divides nothing but the slots."""
+    figures = [("concurrent", document.concurrent), ("concurrentPerClient", document.concurrent_per_client)]
+    if document.store is None:
+        figures += [("requests[].limit", window.limit) for window in document.requests]
+        figures += [("tokens[].limit", window.limit) for window in document.tokens]
+    return [f"{name} {figure}" for name, figure in figures if figure < document.replicas]
 
 
 def plain_http(world: World, findings: Findings) -> Verdict:

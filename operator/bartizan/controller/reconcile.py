@@ -14,6 +14,7 @@ from bartizan.controller import (
     policy_keeper,
     report,
     revision,
+    scaling,
     status,
     teardown,
     trial,
@@ -96,7 +97,7 @@ class Reconciler:
         chosen = _settled(findings, chosen)
         self._sealed[world.key] = (world.identity.uid, chosen)
         findings.pod_template = chosen.pod_template
-        await owned.run(tools.applier, world, wish, findings)
+        await owned.run(tools.applier, world, await scaling.paced(tools, world, wish, findings), findings)
 
     async def _root(self, findings: Findings) -> Hidden | None:
         """None while it is lost, or is no root any more; while it cannot be read, the one that was read last."""

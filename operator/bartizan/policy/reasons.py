@@ -86,6 +86,7 @@ class Reason(StrEnum):
     GUARDS_UNREACHABLE = "GuardsUnreachable"
     ALL_LIMITS_EXACT = "AllLimitsExact"
     STORE_UNKNOWN = "StoreUnknown"
+    SHARE_BELOW_ONE = "ShareBelowOne"
     ENDPOINT_READY = "EndpointReady"
     PODS_NOT_READY = "PodsNotReady"
     PODS_FAILING = "PodsFailing"
@@ -180,6 +181,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.GUARDS_OUT_OF_SYNC: "Some guard enforces an older document, or was given one that it refuses.",
     Reason.GUARDS_UNREACHABLE: "Some guard cannot be asked which document it enforces.",
     Reason.ALL_LIMITS_EXACT: "Every guard counts all that was used of its limits.",
+    Reason.SHARE_BELOW_ONE: "A figure is smaller than the number of guards that share it: each gives at least one.",
     Reason.STORE_UNKNOWN: "The spec names a store that the installation does not have: each guard holds its share.",
     Reason.ENDPOINT_READY: "The endpoint answers through its guards.",
     Reason.PODS_NOT_READY: "Pods are starting.",

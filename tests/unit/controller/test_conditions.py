@@ -1,5 +1,6 @@
 """Conditions: what is claimed of an endpoint follows from what was found, and the worst is said first."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.builders import guard_document
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardReport, GuardState
+from bartizan.policy.document import RequestWindow, SharedStore, TokenWindow
 from bartizan.policy.model import Problem, Weakness
 from bartizan.policy.reasons import EXPLANATIONS, Reason
 
@@ -164,6 +166,24 @@ def test_limits_are_exact_where_every_guard_that_answers_says_so(
     verdict = conditions.limits_exact(world, _findings(guard_reports=reports))
     assert (verdict.status, verdict.reason) == (status, reason)
     assert status is not False or "Pods: " in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"replicas": 9}, "concurrent 8, concurrentPerClient 4"),
+        ({"replicas": 5}, "concurrentPerClient 4"),
+        ({"replicas": 3, "requests": (RequestWindow(2, 60),)}, "requests[].limit 2"),
+        ({"replicas": 3, "tokens": (TokenWindow("Total", 2, 60),)}, "tokens[].limit 2"),
+        ({"replicas": 3, "requests": (RequestWindow(2, 60),), "store": SharedStore("192.0.2.7", 6379)}, ""),
+        ({"replicas": 4}, ""),
+    ],
+)
+def test_a_share_below_one_is_said(change: dict[str, Any], said: str) -> None:
+    document = replace(DOCUMENT, **change)
+    verdict = conditions.limits_exact(worlds.world(), _findings(document=document))
+    assert (verdict.reason is Reason.SHARE_BELOW_ONE) == bool(said)
+    assert said in verdict.text
 
 
 def test_a_store_that_the_installation_does_not_have_is_named() -> None:

@@ -1,0 +1,76 @@
+"""New pods wait for the old guards to take up their smaller share: together they never hold more than the whole."""
+
+import base64
+import json
+
+from tests.unit.controller.reconciling import Scene
+
+from bartizan.controller import kinds
+from bartizan.controller.guards import GuardReport
+from bartizan.controller.scaling import GRACE_SECONDS
+
+
+def replicas(scene: Scene) -> tuple[int, int]:
+    """Of the Deployment and of the document."""
+    data = scene.live(kinds.SECRET, ".guard.bartizan")["data"]["document.jws"]
+    payload = base64.b64decode(data).decode().split(".")[1]
+    shared: int = json.loads(base64.urlsafe_b64decode(payload + "=="))["replicas"]
+    wanted: int = scene.live(kinds.DEPLOYMENT)["spec"]["replicas"]
+    return wanted, shared
+
+
+def acknowledged(scene: Scene) -> GuardReport:
+    return GuardReport(scene.endpoint["status"]["documentHash"], "GuardReady")
+
+
+def grown() -> Scene:
+    """From one pod, whose guard enforces the document of one, to a spec with three."""
+    scene = Scene().settle()
+    scene.pod()
+    scene.report = acknowledged(scene)
+    scene.settle()
+    assert replicas(scene) == (1, 1)
+    scene.edit(replicas=3)
+    scene.reconcile()
+    return scene
+
+
+def test_the_document_goes_before_the_pods() -> None:
+    scene = grown()
+    assert replicas(scene) == (1, 3), "its guard counts on the whole still"
+    scene.report = acknowledged(scene)
+    scene.reconcile()
+    assert replicas(scene) == (3, 3)
+
+
+def test_a_guard_that_takes_nothing_up_keeps_no_endpoint_from_growing_for_ever() -> None:
+    scene = grown()
+    for _ in range(int(GRACE_SECONDS // 10) - 1):
+        scene.reconcile()
+        assert replicas(scene) == (1, 3)
+    scene.reconcile(2)
+    assert replicas(scene) == (3, 3)
+    assert scene.condition("InSync")[0] == "False"
+
+
+def test_a_guard_that_does_not_answer_is_not_waited_for() -> None:
+    scene = Scene().settle()
+    scene.pod()
+    scene.edit(replicas=3)
+    scene.reconcile()
+    assert replicas(scene) == (3, 3)
+
+
+def test_fewer_pods_wait_for_nothing_and_the_share_grows_when_they_have_gone() -> None:
+    scene = grown()
+    scene.report = acknowledged(scene)
+    scene.reconcile()
+    for name in ("llama-2", "llama-3"):
+        scene.pod(name)
+    scene.edit(replicas=1)
+    scene.reconcile()
+    assert replicas(scene) == (1, 3), "three guards serve still"
+    for name in ("llama-2", "llama-3"):
+        scene.cluster.take(kinds.POD, "ml", name)
+    scene.reconcile()
+    assert replicas(scene) == (1, 1)
