@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tests.unit.guard.running import SIGNING_KEY, document
+from tests.unit.guard.stand import FORGETFUL
 
 from bartizan.guard import enforcement
 from bartizan.guard.audit import Audit
@@ -21,6 +22,7 @@ from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.rates import Rates
 from bartizan.guard.request import Budget
 from bartizan.guard.settings import Bounds
+from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
@@ -90,14 +92,16 @@ class InProcess:
         self.tape, self.model = Tape(), CountingModel()
         self.listener = Listener(most=BOUNDS.connections, counted=lambda _: None)
         self.deadlines, self.budget = Deadlines(), Budget(WAITING_BYTES, each=BOUNDS.body_bytes)
+        rates, budgets = Rates(FORGETFUL), Budgets(FORGETFUL, lambda: 0)
         self.gate = Gate(
             documents=_documents(),
             upstream=cast("Upstream", self.model),
             audit=Audit(self.tape, chain="c", endpoint="ml/llama", now=lambda: 0.0),
             metrics=Metrics(),
-            rates=Rates(),
+            rates=rates,
             slots=Slots(),
-            budgets=Budgets(lambda: 0),
+            budgets=budgets,
+            shared=SharedLimits(Own(FORGETFUL, rates, budgets, Path(), 600, lambda: 0)),
             inspector=inspector,
             underway=Underway(),
             max_body_bytes=BOUNDS.body_bytes,
@@ -125,7 +129,7 @@ class InProcess:
         """Start a case: nothing was seen, nothing was spent."""
         self.tape.entries.clear()
         self.model.requests.clear()
-        self.gate.rates._state.clear()
+        self.gate.rates._states.clear()
         self.gate.budgets._levels.clear()
 
     def left_behind(self) -> list[str]:

@@ -16,6 +16,7 @@ from tests.unit.controller import worlds
 
 from bartizan.cli import render
 from bartizan.controller.builders import guard_document, trusted_issuers
+from bartizan.controller.builders.guard_document import Reach
 from bartizan.controller.cluster_keys import KeySet
 from bartizan.controller.identities import Identities
 from bartizan.policy.issuers import IssuerSetting
@@ -180,7 +181,7 @@ def made(*changes: dict[str, Any]) -> str:
     named = (way.issuer for way in wish.spec.proofs if way.type is Proof.JWT)
     learnt = tuple((setting, KEYS) for setting in map(issuer_setting, named))
     issuers = trusted_issuers.build(wish, Identities(cluster, uids, learnt))
-    document = guard_document.build(wish, worlds.ROOT, epochs, replicas=1, issuers=issuers)
+    document = guard_document.build(wish, worlds.ROOT, epochs, replicas=1, reach=Reach(issuers))
     return json.dumps([list(render.manifests(wish, worlds.SURROUNDINGS)), repr(document)])
 
 

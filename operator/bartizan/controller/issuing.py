@@ -5,6 +5,7 @@ from typing import Any
 
 from bartizan.controller import rendering, status, together
 from bartizan.controller.builders import client_secret, guard_document, trusted_issuers
+from bartizan.controller.builders.guard_document import Reach
 from bartizan.controller.findings import Findings
 from bartizan.controller.observe import World
 from bartizan.controller.rendering import Renderer
@@ -29,9 +30,9 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     keeps_pods = renderer.keeps_pods(accepted, may_roll=lambda: tools.pacer.may_roll(world.deployment))
     replicas = rendering.sharing_replicas(world, wish, is_about_to_roll=not keeps_pods)
     findings.identities = await tools.learner.learn(wish)
-    issuers = trusted_issuers.build(wish, findings.identities)
     store = tools.surroundings.stores.get(wish.spec.limits.store or "")
-    built = guard_document.build(wish, root, ledger.current(), replicas=replicas, issuers=issuers, store=store)
+    reach = Reach(trusted_issuers.build(wish, findings.identities), store)
+    built = guard_document.build(wish, root, ledger.current(), replicas=replicas, reach=reach)
     findings.document, text = rendering.choose_document(built, last, root, now=tools.now())
     findings.document_hash = document.hash_of(text)
     if accepted is not None and keeps_pods:

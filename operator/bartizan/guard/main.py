@@ -68,8 +68,7 @@ def build(chosen: Settings) -> Parts:
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     memory = DocumentMemory(chosen.state_directory)
     trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
-    underway = Underway()
-    shared = SharedLimits(_own_limits(chosen))
+    underway, shared = Underway(), SharedLimits(_own_limits(chosen))
 
     def taken_up(taken: Enforcement) -> None:
         memory.keep(taken.document.version)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from tests.fuzz.mutation import Script
 from tests.fuzz.target import Target
+from tests.unit.guard.stand import FORGETFUL
 
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import tokens
-from bartizan.policy.limits import NANOSECONDS
+from bartizan.policy.limits import NANOSECONDS, Scoped
 from bartizan.policy.tokens import Amount, Budget, Kind
 
 CLIENTS = ("a", "b")
@@ -42,13 +43,13 @@ def make(chance: random.Random) -> bytes:
 
 def judge(case: bytes) -> None:
     script, ledger = Script(case), Ledger()
-    kept = Budgets(lambda: ledger.now)
-    budgets = _budgets(script)
+    kept = Budgets(FORGETFUL, lambda: ledger.now)
+    budgets = Scoped(_budgets(script), _budgets(script))
     running: list[UnderWay] = []
     while not script.is_over:
         match script.number(4):
             case 0:
-                ledger.now += (0, 1, budgets[0].interval_ns, 60 * NANOSECONDS)[script.number(4)]
+                ledger.now += (0, 1, budgets.client[0].interval_ns, 60 * NANOSECONDS)[script.number(4)]
             case 1 if running:
                 _end(running.pop(script.number(len(running))), script, ledger)
             case _:
@@ -58,8 +59,14 @@ def judge(case: bytes) -> None:
         _end(one, script, ledger)
     _judge_held(kept, budgets, [])
     for charges in ledger.charged.values():
-        for budget in budgets:
+        for budget in budgets.client:
             _judge_charges(charges, budget)
+    for budget in budgets.endpoint:
+        _judge_charges(sorted((charge for of in ledger.charged.values() for charge in of), key=_moment), budget)
+
+
+def _moment(charge: tuple[int, Amount]) -> int:
+    return charge[0]
 
 
 def _budgets(script: Script) -> tuple[Budget, ...]:
@@ -71,14 +78,14 @@ def _budgets(script: Script) -> tuple[Budget, ...]:
     return tuple(tokens.share(kind, limit, window, replicas=replicas) for (kind, window), limit in chosen.items())
 
 
-def _begin(kept: Budgets, budgets: tuple[Budget, ...], script: Script, running: list[UnderWay]) -> None:
+def _begin(kept: Budgets, budgets: Scoped[Budget], script: Script, running: list[UnderWay]) -> None:
     client = CLIENTS[script.number(len(CLIENTS))]
     one = UnderWay(client, Amount(SIZES[script.number(len(SIZES))], SIZES[script.number(len(SIZES))]))
-    before = kept._levels.get(client)
+    before = dict(kept._levels)
     try:
         one.held.enter_context(kept.hold(client, budgets, one.most, lambda: one.spent))
     except Refusal:
-        assert kept._levels.get(client) == before, "a refusal held something"
+        assert kept._levels == before, "a refusal held something"
         return
     running.append(one)
 
@@ -90,10 +97,10 @@ def _end(one: UnderWay, script: Script, ledger: Ledger) -> None:
     ledger.charged[one.client].append((ledger.now, one.spent))
 
 
-def _judge_held(kept: Budgets, budgets: tuple[Budget, ...], running: list[UnderWay]) -> None:
-    for client, levels in kept._levels.items():
-        for budget in budgets:
-            held = sum(one.most.of(budget.kind) for one in running if one.client == client)
+def _judge_held(kept: Budgets, budgets: Scoped[Budget], running: list[UnderWay]) -> None:
+    for whose, levels in kept._levels.items():
+        for budget in budgets.client if whose else budgets.endpoint:
+            held = sum(one.most.of(budget.kind) for one in running if whose in ("", one.client))
             found = levels[budget.name].held if budget.name in levels else 0
             assert found == held, f"{found} tokens are held for requests that may cost {held}"
             assert held <= budget.most, "more is held than the window has"

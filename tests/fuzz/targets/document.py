@@ -105,10 +105,11 @@ def _judge_signed(payload: bytes) -> None:
 
 
 def _judge_usable(found: GuardDocument, ready: Enforcement) -> None:
-    assert ready.paces, "no limit of requests"
-    assert ready.budgets, "no limit of tokens"
-    assert all(pace.interval_ns > 0 and pace.burst > 0 for pace in ready.paces)
-    assert all(budget.interval_ns > 0 and budget.most > 0 for budget in ready.budgets)
+    assert ready.paces.client, "no limit of a client's requests"
+    assert ready.budgets.client, "no limit of a client's tokens"
+    paces, budgets = (*ready.paces.client, *ready.paces.endpoint), (*ready.budgets.client, *ready.budgets.endpoint)
+    assert all(pace.interval_ns > 0 and pace.burst > 0 for pace in paces)
+    assert all(budget.interval_ns > 0 and budget.most > 0 for budget in budgets)
     assert min(ready.slots, ready.slots_per_client, ready.caps.max_input_tokens, ready.caps.max_output_tokens) > 0
     assert ready.profile.name == found.protocol
     assert isinstance(found.model, str), "the model's name is no text"

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
@@ -15,16 +16,21 @@ FILE_NAME = "document.jws"
 STORE_PASSWORD, STORE_USER = "store-password", "store-user"
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a guard is told of the world outside: whose tokens let in, and where all guards count together."""
+
+    issuers: tuple[TrustedIssuer, ...] = ()
+    store: Store | None = None
+
+
+NOWHERE = Reach()
+
+
 def build(
-    deployment: ModelDeployment,
-    root: Hidden,
-    epochs: Mapping[str, int],
-    *,
-    replicas: int,
-    issuers: tuple[TrustedIssuer, ...] = (),
-    store: Store | None = None,
+    deployment: ModelDeployment, root: Hidden, epochs: Mapping[str, int], *, replicas: int, reach: Reach = NOWHERE
 ) -> GuardDocument:
-    """The document, still to be dated; `epochs` says whose keys let in, `issuers` whose tokens."""
+    """The document, still to be dated; `epochs` says whose keys let in."""
     identity, spec = deployment.identity, deployment.spec
     limits, caps = spec.limits, spec.limits.caps
     return GuardDocument(
@@ -46,8 +52,8 @@ def build(
         max_stream_seconds=caps.max_stream_seconds,
         concurrent=limits.concurrent,
         concurrent_per_client=limits.concurrent_per_client,
-        issuers=issuers,
-        store=store.place if store else None,
+        issuers=reach.issuers,
+        store=reach.store.place if reach.store else None,
     )
 
 
