@@ -115,6 +115,8 @@ class Pipeline:
             if enforcement.is_shared
             else self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
         ):
+            if self._gate.documents.current is not enforcement:
+                enforcement, caller = self._identify(visit)  # a wait must not outlive the key
             inspector = self._gate.inspector()
             if judged is not None:
                 inspector.request(judged.leaves())

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.guard import running, valkeys
-from tests.unit.guard.stand import FORGETFUL
+from tests.unit.guard.stand import FORGETFUL, Stand
 from tests.unit.guard.valkeys import PASSWORD, Valkey
 
 from bartizan.guard import enforcement, store
@@ -236,3 +237,25 @@ def test_nothing_is_given_twice_once_all_guards_reach_the_store_again(server: Va
         assert server.leases() == 0, "what is not known to be granted is let go"
 
     asyncio.run(run())
+
+
+def test_t55_a_key_that_is_withdrawn_while_the_store_is_asked_lets_nobody_in(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+
+    def issue(version: int, *clients: str) -> None:
+        keys = tuple(running.client_key(client) for client in clients)
+        made = running.document(version=version, keys=keys, store=SharedStore("127.0.0.1", 1), **WINDOWS)
+        (tmp_path / "document").write_text(documents.encode(made, running.SIGNING_KEY))
+        stand.gate.documents.look()
+
+    class Slow:
+        async def run(self, *_: str | int) -> list[int]:
+            issue(3000, "batch")
+            return [1, *(0, 0) * 3]
+
+    issue(2000, "chat-ui", "batch")
+    assert stand.gate.documents.current
+    stand.gate.shared.use(stand.gate.documents.current)
+    stand.gate.shared._store = Slow()  # type: ignore[assignment]
+    assert stand.ask()[0] == 401
+    assert stand.model.bodies == []
