@@ -6,7 +6,8 @@ import json
 
 from bartizan.guard import incoming, refusal
 from bartizan.guard import settings as guard_settings
-from bartizan.guard.profiles import openai
+from bartizan.guard.enforcement import PROFILES
+from bartizan.guard.profiles import anthropic, openai
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import names
 from bartizan.policy.reasons import EXPLANATIONS, Reason
@@ -19,24 +20,27 @@ looking at one.
 
 ## What it lets through
 
-The path must be one of these byte for byte, without a query.
+The path must be one of these byte for byte, without any other query. [protocols.md](../protocols.md) says what of each
+body passes.
 
-| Route | Method | Path |
-|---|---|---|
+| Protocol | Route | Method | Path |
+|---|---|---|---|
 """
 LIMITS = f"""
 A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines. Bodies are
 UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
-`Authorization: Bearer <key or token>`, and no other credential header beside it.
+`Authorization: Bearer <key or token>`, or the protocol's own header (Anthropic: `x-api-key: <key or token>`), and no other
+credential header beside it.
 
 ## Refusals
 
-The body is OpenAI's error object, so that its SDKs raise the error that fits; every 429 and 503 has `Retry-After`, and
+The body is the protocol's error object, so that its SDKs raise the error that fits: OpenAI's with `code`, Anthropic's with
+`type`. Every 429 and 503 has `Retry-After`, and
 every 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 
-| Reason | Status | `code` | Why |
-|---|---|---|---|
+| Reason | Status | `code` (OpenAI) | `type` (Anthropic) | Why |
+|---|---|---|---|---|
 """
 STATUS = f"""
 ## Pages
@@ -72,8 +76,11 @@ def render() -> str:
 
 
 def _routes() -> str:
-    found = openai.PROFILE.routes.values()
-    return "".join(f"| `{route.name}` | {route.method.decode()} | `{route.path.decode()}` |\n" for route in found)
+    return "".join(
+        f"| {profile.name} | `{route.name}` | {route.method.decode()} | `{path.decode()}` |\n"
+        for profile in PROFILES.values()
+        for path, route in profile.routes.items()
+    )
 
 
 def _refusals() -> str:
@@ -81,8 +88,10 @@ def _refusals() -> str:
 
 
 def _refusal(reason: Reason, status: int) -> str:
-    code = json.loads(openai.refusal_body(Refusal(reason, "")))["error"]["code"]
-    return f"| `{reason}` | {status} | `{code}` | {EXPLANATIONS[reason]} |\n"
+    refused = Refusal(reason, "")
+    code = json.loads(openai.refusal_body(refused))["error"]["code"]
+    kind = json.loads(anthropic.refusal_body(refused, ""))["error"]["type"]
+    return f"| `{reason}` | {status} | `{code}` | `{kind}` | {EXPLANATIONS[reason]} |\n"
 
 
 def _flags() -> str:

@@ -1,1 +1,1 @@
-"""The demo's model server: real HTTP, OpenAI's protocol, foretold answers, standard library only."""
+"""The demo's model server: real HTTP, the protocols that the guard speaks, foretold answers, standard library only."""

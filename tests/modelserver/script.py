@@ -67,7 +67,8 @@ def texts(body: dict[str, Any]) -> list[str]:
         prompt = body.get("prompt", "")
         return prompt if isinstance(prompt, list) else [prompt]
     ordered = sorted(body["messages"], key=lambda message: message["role"] == "user")
-    return [text_of(message.get("content")) for message in ordered]
+    system = [text_of(body["system"])] if "system" in body else []
+    return [*system, *(text_of(message.get("content")) for message in ordered)]
 
 
 def text_of(content: str | list[dict[str, Any]] | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from . import script, shapes, wire
+from . import messages, script, shapes, wire
 from .script import Script
 from .shapes import Frame
 
@@ -80,6 +80,10 @@ class ModelServer:
                 await self.complete(request.json(), writer, number, is_chat=True)
             case "POST", "/v1/completions":
                 await self.complete(request.json(), writer, number, is_chat=False)
+            case "POST", "/v1/messages":
+                await self.message(request.json(), writer, number)
+            case "POST", "/v1/messages/count_tokens":
+                await wire.write_json(writer, messages.counted(script.read(request.json())))
             case "POST", "/control/release":
                 await self.release(writer)
             case method, path:
@@ -101,6 +105,19 @@ class ModelServer:
         elif body.get("stream"):
             options = body.get("stream_options") or {}
             await stream(writer, frame, plan, include_usage=bool(options.get("include_usage")))
+        else:
+            await pause(len(plan.tokens), plan)
+            await wire.write_json(writer, frame.whole(plan))
+
+    async def message(self, body: dict[str, Any], writer: asyncio.StreamWriter, number: int) -> None:
+        plan = script.read(body)
+        frame = messages.Frame(self.model, number, body["tools"][0]["name"] if body.get("tools") else "")
+        if plan.is_held:
+            await self.released.wait()
+        if plan.status != 200:
+            await wire.write_json(writer, messages.error("the prompt asked for this", plan.status), plan.status)
+        elif body.get("stream"):
+            await stream_message(writer, frame, plan)
         else:
             await pause(len(plan.tokens), plan)
             await wire.write_json(writer, frame.whole(plan))
@@ -128,6 +145,21 @@ async def stream(writer: asyncio.StreamWriter, frame: Frame, plan: Script, *, in
         await write_all(writer, frame.token(token))
     await write_all(writer, frame.closing(plan, include_usage=include_usage))
     await wire.end_events(writer)
+
+
+async def stream_message(writer: asyncio.StreamWriter, frame: messages.Frame, plan: Script) -> None:
+    await wire.start_events(writer)
+    for event in frame.opening(plan):
+        await wire.write_named_event(writer, event)
+    for sent, token in enumerate(plan.tokens):
+        if sent == plan.drop_after:
+            raise ConnectionCutError
+        await asyncio.sleep(plan.delay_seconds)
+        for event in frame.token(token, position=sent, last=len(plan.tokens) - 1):
+            await wire.write_named_event(writer, event)
+    for event in frame.closing(plan):
+        await wire.write_named_event(writer, event)
+    await wire.end_chunks(writer)
 
 
 async def write_all(writer: asyncio.StreamWriter, chunks: Iterable[dict[str, Any]]) -> None:

@@ -65,7 +65,7 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 def head(status: int, content_type: str, framing: str) -> bytes:
-    phrase = HTTPStatus(status).phrase
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Overloaded"
     return f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {content_type}\r\n{framing}\r\n\r\n".encode()
 
 
@@ -82,13 +82,24 @@ async def start_events(writer: asyncio.StreamWriter) -> None:
 
 async def write_event(writer: asyncio.StreamWriter, value: object) -> None:
     line = value if isinstance(value, str) else json.dumps(value)
-    event = f"data: {line}\n\n".encode()
-    writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+    await write_chunk(writer, f"data: {line}\n\n".encode())
+
+
+async def write_named_event(writer: asyncio.StreamWriter, value: dict[str, Any]) -> None:
+    await write_chunk(writer, f"event: {value['type']}\ndata: {json.dumps(value)}\n\n".encode())
+
+
+async def write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(b"%x\r\n%b\r\n" % (len(data), data))
     await writer.drain()
 
 
 async def end_events(writer: asyncio.StreamWriter) -> None:
     await write_event(writer, "[DONE]")
+    await end_chunks(writer)
+
+
+async def end_chunks(writer: asyncio.StreamWriter) -> None:
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 

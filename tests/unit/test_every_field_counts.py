@@ -78,6 +78,7 @@ CASES: dict[str, Case] = {
     "template.metadata": ({}, {"spec.template.metadata": {"labels": {"a": "b"}}}),
     "template.spec": ({}, {"spec.template.spec.priorityClassName": "high"}),
     "replicas": ({}, {"spec.replicas": 2}),
+    "serving.protocol": ({}, {"spec.serving": {"protocol": "Anthropic"}}),
     "serving.transport": ({}, {"spec.serving": LOOPBACK}),
     "serving.socketPath": ({}, {"spec.serving": {"socketPath": "/run/other/a.sock"}}),
     "serving.port": ({"spec.serving": LOOPBACK}, {"spec.serving.port": 8001}),
@@ -147,7 +148,7 @@ CASES: dict[str, Case] = {
     "strategy.rollingUpdate.maxSurge": ({}, {"spec.strategy": {"rollingUpdate": {"maxSurge": 2}}}),
     "strategy.rollingUpdate.maxUnavailable": ({}, {"spec.strategy": {"rollingUpdate": {"maxUnavailable": 1}}}),
 }
-ONE_VALUE = {"serving.protocol": "OpenAI"}
+ONE_VALUE: dict[str, str] = {}
 """Fields with a single value so far, written for what may stand there later; anything else is refused."""
 
 

@@ -42,23 +42,25 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     await status.write(tools.api, world, status.record(findings))
     credential = tools.store_credential(store.name) if store else None
     await together.finish(
-        _write(tools, world, findings, guard_document.build_secret(world.identity, text, credential)),
-        _write_client_secrets(tools, world, findings, ledger=ledger, root=root),
+        *(
+            _write(tools, world, findings, secret)
+            for secret in (
+                guard_document.build_secret(world.identity, text, credential),
+                *_client_secrets(wish, ledger, root),
+            )
+        ),
         _remove_withdrawn(tools, world, findings, before=before, ledger=ledger),
     )
     findings.news += _news_of_keys(before.current(), ledger.current())
     return chosen
 
 
-async def _write_client_secrets(
-    tools: Tools, world: World, findings: Findings, *, ledger: epochs.Ledger, root: Hidden
-) -> None:
-    identity = world.identity
-    secrets = [
-        client_secret.build(identity, name, keys.client_credential(root, identity, name, epoch=epoch))
+def _client_secrets(wish: ModelDeployment, ledger: epochs.Ledger, root: Hidden) -> list[dict[str, Any]]:
+    identity, protocol = wish.identity, wish.spec.serving.protocol
+    return [
+        client_secret.build(identity, name, keys.client_credential(root, identity, name, epoch=epoch), protocol)
         for name, epoch in ledger.current().items()
     ]
-    await together.finish(*(_write(tools, world, findings, secret) for secret in secrets))
 
 
 async def _remove_withdrawn(

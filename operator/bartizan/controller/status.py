@@ -12,6 +12,7 @@ from bartizan.controller.observe import World
 from bartizan.controller.prerequisites import RIGHTS_REMEDY
 from bartizan.controller.work_queue import Key
 from bartizan.policy import epochs, names
+from bartizan.policy.protocols import Protocol
 from bartizan.policy.reasons import Reason
 
 Live = dict[str, Any]
@@ -23,13 +24,14 @@ def build(world: World, findings: Findings, *, now: datetime) -> Live:
     """The whole status, `lastTransitionTime` kept where a condition's status has not changed."""
     previous = _conditions_of(world)
     generation = world.identity.generation
+    served = findings.deployment.spec.serving.protocol if findings.deployment else Protocol.OPENAI
     verdicts = {name: judge(world, findings) for name, judge in conditions.JUDGES.items()}
     return {
         **record(findings),
         "observedGeneration": generation,
         "replicas": (world.deployment or {}).get("status", {}).get("replicas", 0),
         "selector": f"{names.ENDPOINT_LABEL}={world.identity.name},{names.ENDPOINT_UID_LABEL}={world.identity.uid}",
-        "address": names.base_url(world.identity.name, world.identity.namespace),
+        "address": names.base_url(world.identity.name, world.identity.namespace, served),
         "pods": _pods(world, findings),
         "conditions": [
             _condition(name, verdict, previous.get(name), generation=generation, now=now)

@@ -85,8 +85,8 @@ class Streamed:
             return [event_stream.COMMENT]
         if self._reader.is_done:
             raise AnswerError("an event behind the last")
-        # An event's name goes no further: OpenAI's have none, and nobody would inspect it.
-        return [event_stream.write(Event(data)) for data in self._reader.read(event.data)]
+        # The name that the model gave an event goes no further: nobody would inspect it.
+        return [event_stream.write(out) for out in self._reader.read(event.data)]
 
 
 class Whole:

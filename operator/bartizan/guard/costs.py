@@ -36,13 +36,15 @@ class Account:
     """How a route's body says what it may cost. Fields that are absent count as nothing.
 
     `items` is the field whose items the model reads one by one, `output` those that bound an answer (the first, which
-    every server knows, is always set), `choices` those that multiply it; a route without `output` gives no text.
+    every server knows, is always set), `choices` those that multiply it; a route without `output` gives no text. With
+    `asks_for_usage` a stream tells what it used only when asked.
     """
 
     items: str
     output: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     each_item_is_answered: bool = False
+    asks_for_usage: bool = False
 
 
 def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) -> None:
@@ -58,7 +60,7 @@ def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) 
     for name in account.output:
         body.pop(name, None)  # a null, too: servers differ in what they make of one
     body.update(dict.fromkeys((account.output[0], *wishes), min([most, *wishes.values()])))
-    if streams:
+    if streams and account.asks_for_usage:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 
 

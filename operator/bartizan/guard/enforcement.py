@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bartizan.guard import shared_windows
 from bartizan.guard.costs import Caps
-from bartizan.guard.profiles import openai
+from bartizan.guard.profiles import anthropic, openai
 from bartizan.guard.profiles.contract import Profile
 from bartizan.guard.shared_windows import Window
 from bartizan.guard.verifier import Verifier
@@ -16,7 +16,7 @@ from bartizan.policy.limits import Scope, Scoped
 from bartizan.policy.model import ExcessOutput
 from bartizan.policy.reasons import Reason
 
-PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (openai.PROFILE,)}
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (openai.PROFILE, anthropic.PROFILE)}
 DEFAULT_PROFILE = openai.PROFILE
 """Words the refusals of a guard that has no document yet."""
 

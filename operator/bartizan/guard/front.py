@@ -19,6 +19,8 @@ def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
         message = f"This path takes {route.method.decode()} only."
         raise Refusal(Reason.METHOD_NOT_ALLOWED, message, allow=route.method)
     _judge_framing(head)
+    if profile.judge_head is not None:
+        profile.judge_head(head)
     if route.has_body:
         _judge_body(head, max_body_bytes)
     elif head.values(b"transfer-encoding") or head.values(b"content-length") not in ((), (b"0",)):

@@ -15,23 +15,34 @@ from bartizan.policy.reasons import Reason
 
 _CREDENTIAL_HEADERS = (b"authorization", b"proxy-authorization", b"x-api-key", b"api-key")
 _PREFIX = KEY_PREFIX.encode("ascii")
+_BEARER = b"bearer"
 _NOBODY = ClientKey(id="", sha256="0" * 64, client="")
 """Compared with when an id is unknown, so that it takes the same work as a wrong secret."""
 _DOTS_OF_A_TOKEN = 2
 """Three parts (RFC 7515, 3.1); a key has one dot."""
 
 
-def judge(head: Head, keys: Mapping[bytes, ClientKey], *, verifier: Verifier | None = None, now: float = 0.0) -> Caller:
+def judge(
+    head: Head,
+    keys: Mapping[bytes, ClientKey],
+    *,
+    key_header: bytes = b"",
+    verifier: Verifier | None = None,
+    now: float = 0.0,
+) -> Caller:
     """Whose credential the request holds; raises Refusal, to the caller the same for every way to be wrong.
 
-    `verifier` judges tokens at Unix time `now`, where the document trusts an issuer.
+    `key_header` names the protocol's own header, which may hold a bare credential in place of Authorization; `verifier`
+    judges tokens at Unix time `now`, where the document trusts an issuer.
     """
     given = [field for field in head.fields if field[0] in _CREDENTIAL_HEADERS]
     if not given:
-        message = "Send the endpoint's API key, or a token made for it, as Authorization: Bearer <key or token>."
+        way = f"{key_header.decode()}:" if key_header else "Authorization: Bearer"
+        message = f"Send the endpoint's API key, or a token made for it, as {way} <key or token>."
         raise Refusal(Reason.CREDENTIAL_MISSING, message)
-    scheme, _, token = given[0][1].partition(b" ")
-    is_one_bearer = len(given) == 1 and given[0][0] == b"authorization" and scheme.lower() == b"bearer"
+    name, value = given[0]
+    scheme, _, token = (_BEARER, b"", value) if name == key_header else value.partition(b" ")
+    is_one_bearer = len(given) == 1 and name in (b"authorization", key_header) and scheme.lower() == _BEARER
     if verifier and is_one_bearer and token.count(b".") == _DOTS_OF_A_TOKEN and not token.startswith(_PREFIX):
         return verifier.verify(token, now)
     key_id, _, secret = token.removeprefix(_PREFIX).partition(b".")

@@ -153,8 +153,8 @@ class Pipeline:
             raise refusal.unavailable(Reason.DOCUMENT_ABSENT)
         visit.enforcement = current
         visit.client, visit.caller = "", None
-        now = self._gate.wall_clock()
-        caller = identity.judge(visit.head, current.keys, verifier=current.verifier, now=now)
+        now, header = self._gate.wall_clock(), current.profile.key_header
+        caller = identity.judge(visit.head, current.keys, key_header=header, verifier=current.verifier, now=now)
         visit.client, visit.caller = caller.client, caller
         return current, caller
 
@@ -168,18 +168,21 @@ class Pipeline:
 
     async def _forward(self, visit: Visit, route: Route, inspector: Inspector, request: Request, reply: Reply) -> None:
         enforcement = visit.enforcement
-        if enforcement is None or not route.has_body:
-            listed = visit.profile.model_list(enforcement.document.model if enforcement else "")
-            reply.whole(200, [(b"Content-Type", b"application/json")], listed)
+        if enforcement is None or route.reading is None:
+            assert route.answer is not None  # noqa: S101 -- a route without a model behind it answers itself
+            own = route.answer(enforcement.document.model if enforcement else "")
+            reply.whole(200, [(b"Content-Type", b"application/json")], own)
             return
 
         def first_byte() -> None:
             visit.first_byte = self._gate.clock()
 
         asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
-        reader = Reader(asked, visit.profile.reading, inspector, visit.tally)
+        visit.reading = route.reading
+        reader = Reader(asked, route.reading, inspector, visit.tally)
         relay = Relay(reply, reader, sent=request.release, first_byte=first_byte)
-        answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay)
+        header = enforcement.profile.upstream_header
+        answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header)
         try:
             if visit.wants_stream:
                 await _within(enforcement.document.max_stream_seconds, answered)
@@ -191,15 +194,15 @@ class Pipeline:
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:
         """Say no in the profile's words, or, where the answer has begun, end it visibly unfinished."""
-        profile = visit.profile
+        said = visit.profile.refusal_body(refused, visit.request_id)
         if reply.has_started:
-            if reply.is_stream:
-                reply.piece(profile.reading.error_event(profile.refusal_body(refused)))
+            if reply.is_stream and visit.reading is not None:
+                reply.piece(visit.reading.error_event(said))
             reply.cut()
             return
         reply.limits = self._left(visit) if refused.reason in _OF_LIMITS else []
         headers = [(b"Content-Type", b"application/json"), *refusal.headers(refused)]
-        reply.whole(refusal.STATUS[refused.reason], headers, profile.refusal_body(refused))
+        reply.whole(refusal.STATUS[refused.reason], headers, said)
 
     def _left(self, visit: Visit) -> Headers:
         """What the client may still ask, in headers."""

@@ -28,12 +28,15 @@ class Upstream:
         self._answer_seconds = answer_seconds
         self._idle: list[UpstreamConnection] = []
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver) -> None:
-        """Hand the model's answer to `receiver`; raises Refusal. Cancelled, it closes the connection at once."""
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes = b"") -> None:
+        """Hand the model's answer to `receiver`; raises Refusal. Cancelled, it closes the connection at once.
+
+        `header` holds further lines, each with its end.
+        """
         connection = self._take_idle() or await self._open()
         self._deadlines.watch(connection)
         try:
-            answered = connection.send(_frame(path, body), receiver)
+            answered = connection.send(_frame(path, body, header), receiver)
             del body  # a long answer must not hold on to what was asked
             await answered
         finally:
@@ -101,13 +104,15 @@ class Upstream:
         return sock
 
 
-def _frame(path: bytes, body: bytes) -> bytes:
+def _frame(path: bytes, body: bytes, header: bytes) -> bytes:
     """The whole request to the model: nothing in it comes from the caller but what was judged."""
     return b"".join(
         (
             b"POST ",
             path,
-            b" HTTP/1.1\r\nHost: model\r\nContent-Type: application/json\r\nAccept: */*\r\nContent-Length: ",
+            b" HTTP/1.1\r\nHost: model\r\n",
+            header,
+            b"Content-Type: application/json\r\nAccept: */*\r\nContent-Length: ",
             b"%d" % len(body),
             b"\r\n\r\n",
             body,

@@ -7,7 +7,7 @@ from bartizan.guard.audit import Value
 from bartizan.guard.body import Body
 from bartizan.guard.caller import Caller
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
-from bartizan.guard.profiles.contract import Profile
+from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
 from bartizan.policy.keys import KEY_PREFIX
@@ -36,6 +36,8 @@ class Visit:
     is_let_through: bool = False
     is_withdrawn: bool = False
     first_byte: float | None = None
+    reading: Reading | None = None
+    """How the model's answer is read, once the model is asked."""
     shows_usage: bool = False
     most: Amount = NOTHING
     """What the request may cost, held for it while it is under way."""

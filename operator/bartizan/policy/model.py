@@ -7,6 +7,7 @@ from typing import Any
 
 from bartizan.policy import tokens
 from bartizan.policy.limits import Scope
+from bartizan.policy.protocols import Protocol
 
 Manifest = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ class Serving:
     container: str
     socket_path: str | None = None
     port: int | None = None
-    protocol: str = "OpenAI"
+    protocol: Protocol = Protocol.OPENAI
 
 
 @dataclass(frozen=True, slots=True)

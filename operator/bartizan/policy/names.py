@@ -1,5 +1,7 @@
 """Every name that Bartizan writes into a cluster: API group, labels, annotations, ports and names of owned objects."""
 
+from bartizan.policy.protocols import BASE_PATHS, Protocol
+
 GROUP = "bartizan.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -68,9 +70,9 @@ def policy_twin(endpoint: str) -> str:
     return f"{endpoint}.twin.bartizan"
 
 
-def base_url(endpoint: str, namespace: str) -> str:
-    """Where clients inside the cluster reach the guard, in the form that OpenAI's SDKs expect."""
-    return f"http://{endpoint}.{namespace}.svc:{GUARD_PORT}/v1"
+def base_url(endpoint: str, namespace: str, protocol: Protocol) -> str:
+    """Where clients inside the cluster reach the guard, in the form that the protocol's SDKs expect."""
+    return f"http://{endpoint}.{namespace}.svc:{GUARD_PORT}{BASE_PATHS[protocol]}"
 
 
 def audience(endpoint: str, namespace: str) -> str:

@@ -12,6 +12,7 @@ from bartizan.controller.apply import Did, NameTakenError, Outcome
 from bartizan.controller.builders import client_secret
 from bartizan.controller.secret_writer import SecretWriter
 from bartizan.policy import keys
+from bartizan.policy.protocols import Protocol
 
 FENCE = ApiError(403, "Forbidden", "bartizan fence: secrets ml/llama.chat-ui: the operator did not make this object")
 
@@ -45,7 +46,7 @@ class Bench:
 
 def _secret(epoch: int = 1) -> dict[str, Any]:
     credential = keys.client_credential(worlds.ROOT, worlds.IDENTITY, "chat-ui", epoch=epoch)
-    return client_secret.build(worlds.IDENTITY, "chat-ui", credential)
+    return client_secret.build(worlds.IDENTITY, "chat-ui", credential, Protocol.OPENAI)
 
 
 def test_unseen_it_is_written_again_after_a_while() -> None:

@@ -26,6 +26,7 @@ from bartizan.guard.slots import Slots
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
 from bartizan.policy import document as documents
+from bartizan.policy.document import GuardDocument
 from bartizan.policy.reasons import Reason
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Model:
         self.breaks: type[Exception] | Refusal | None = None
         self.breaks_late = False
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver) -> None:  # noqa: ARG002 -- one path is asked
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes) -> None:  # noqa: ARG002 -- one path is asked
         self.bodies.append(body)
         if self.breaks and not self.breaks_late:
             raise self.breaks
@@ -100,8 +101,8 @@ class Unheard:
 
 
 class Stand:
-    def __init__(self, folder: Path) -> None:
-        (folder / "document").write_text(documents.encode(DOCUMENT, SIGNING_KEY))
+    def __init__(self, folder: Path, given: GuardDocument = DOCUMENT) -> None:
+        (folder / "document").write_text(documents.encode(given, SIGNING_KEY))
         trust = Trust(SIGNING_KEY.public_key(), ENDPOINT, not_before=0)
         watch = DocumentWatch(folder / "document", trust, taken_up=lambda _: None)
         watch.look()
@@ -135,6 +136,7 @@ class Stand:
         fields = (
             (b"host", b"guard"),
             (b"content-type", b"application/json"),
+            (b"anthropic-version", b"2023-06-01"),
             (b"authorization", b"Bearer " + credential().reveal().encode()),
         )
         head = Head(b"POST", path.encode(), fields)

@@ -1,94 +1,65 @@
 """The seam sees everything: each string of each request, each text of each answer wherever its bytes are cut."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.running import document
+from tests.unit.guard.seeds import CANARY, seeded
 from tests.unit.guard.stand import Stand
 
 from bartizan.guard.answers import Streamed
+from bartizan.guard.enforcement import PROFILES
 from bartizan.guard.event_stream import EventStream
 from bartizan.guard.inspection import Inspector, Leaf, LetPass, Place
-from bartizan.guard.profiles import openai_schema, schema
 from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.tally import Tally
 from bartizan.policy.reasons import Reason
 
-CANARY = "qzx"
-BODIES = {
-    "/v1/chat/completions": openai_schema.CHAT,
-    "/v1/completions": openai_schema.COMPLETION,
-    "/v1/embeddings": openai_schema.EMBEDDING,
+ROUTES = {
+    (profile.name, route.path.decode()): route.schema
+    for profile in PROFILES.values()
+    for route in profile.routes.values()
+    if route.schema is not None
+}
+LEAVES = [
+    (protocol, path, body)
+    for (protocol, path), rule in ROUTES.items()
+    for body in seeded(rule)
+    if body["model"] != CANARY  # another model is refused whatever its name
+]
+COUNTED = {
+    ("OpenAI", "/v1/chat/completions"): 59,
+    ("OpenAI", "/v1/completions"): 7,
+    ("OpenAI", "/v1/embeddings"): 3,
+    ("Anthropic", "/v1/messages"): 49,
+    ("Anthropic", "/v1/messages/count_tokens"): 47,
 }
 
 
-def plain(rule: schema.Rule) -> Any:  # noqa: PLR0911 -- one for each rule
-    """The smallest value that the rule takes."""
-    match rule:
-        case schema.Text():
-            return "demo"
-        case schema.Choice(values):
-            return values[0]
-        case schema.Sequence(item):
-            return [plain(item)]
-        case schema.Record(fields, required):
-            return {name: plain(fields[name]) for name in required}
-        case schema.Tagged(tag, records):
-            name, record = next(iter(records.items()))
-            return {tag: name, **plain(record)}
-        case schema.ByType(rules):
-            return plain(next(iter(rules.values())))
-        case schema.Nullable(inner):
-            return plain(inner)
-    return {schema.Flag: True, schema.Whole: 1, schema.Number: 1, schema.Anything: {}}[type(rule)]
-
-
-def seeded(rule: schema.Rule) -> Iterator[Any]:  # noqa: C901, PLR0912 -- one branch for each rule
-    """The canary in each string that the rule leaves to the caller, one at a time."""
-    match rule:
-        case schema.Text():
-            yield CANARY
-        case schema.Anything():
-            yield from ({CANARY: 1}, {"a": CANARY}, {"a": [{"b": [CANARY]}]})
-        case schema.Sequence(item):
-            yield from ([value] for value in seeded(item))
-        case schema.Table(_, item):
-            yield {CANARY: plain(item)}
-            yield from ({"a": value} for value in seeded(item))
-        case schema.Record(fields):
-            for name, inner in fields.items():
-                yield from ({**plain(rule), name: value} for value in seeded(inner))
-        case schema.Tagged(tag, records):
-            for name, record in records.items():
-                yield from ({**value, tag: name} for value in seeded(record))
-        case schema.ByType(rules):
-            for inner in rules.values():
-                yield from seeded(inner)
-        case schema.Nullable(inner):
-            yield from seeded(inner)
-
-
-LEAVES = [
-    (path, body) for path, record in BODIES.items() for body in seeded(record) if body["model"] != CANARY
-]  # another model is refused whatever its name
-
-
 def test_there_is_a_body_for_each_string_of_the_schemas() -> None:
-    assert len(LEAVES) == 69, "a new string of a schema? look at it, then count it"
+    found = Counter((protocol, path) for protocol, path, _ in LEAVES)
+    assert found == COUNTED, "a new string of a schema? look at it, then count it"
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Stand:
-    return Stand(tmp_path_factory.mktemp("stand"))
+def stands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stand]:
+    return {name: Stand(tmp_path_factory.mktemp("stand"), document(protocol=name)) for name in PROFILES}
 
 
-@pytest.mark.parametrize(("path", "body"), LEAVES, ids=[json.dumps(body)[:80] for _, body in LEAVES])
-def test_every_string_that_reaches_the_model_was_seen(stand: Stand, path: str, body: dict[str, Any]) -> None:
-    recorder, before = HoldBack(0), len(stand.model.bodies)
+@pytest.mark.parametrize(
+    ("protocol", "path", "body"), LEAVES, ids=[f"{path}-{json.dumps(body)[:80]}" for _, path, body in LEAVES]
+)
+def test_every_string_that_reaches_the_model_was_seen(
+    stands: dict[str, Stand], protocol: str, path: str, body: dict[str, Any]
+) -> None:
+    stand, recorder = stands[protocol], HoldBack(0)
+    before = len(stand.model.bodies)
     stand.wire.written = b""
     stand.ask(json.dumps(body).encode(), path, inspector=lambda: recorder)
     (sent,) = stand.model.bodies[before:]

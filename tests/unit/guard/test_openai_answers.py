@@ -25,7 +25,7 @@ def said(text: str, index: int = 0, reason: str | None = None, **more: Any) -> d
 
 def run(inspector: Any, *data: bytes, shows_usage: bool = False) -> tuple[list[bytes], Tally]:
     reader = ChunkReader(inspector, Tally(), shows_usage)
-    return [out for item in data for out in reader.read(item)], reader.tally
+    return [out.data or b"" for item in data for out in reader.read(item)], reader.tally
 
 
 def texts(events: list[bytes]) -> dict[Place, str]:

@@ -122,7 +122,7 @@ def test_a_slot_comes_back_whatever_ends_the_request() -> None:
 @pytest.mark.parametrize("reason", STATUS)
 def test_every_refusal_has_openais_form(reason: Reason) -> None:
     refusal = Refusal(reason, "message", param="field", retry_after_seconds=3, allow=b"POST")
-    error = json.loads(DEFAULT_PROFILE.refusal_body(refusal))["error"]
+    error = json.loads(DEFAULT_PROFILE.refusal_body(refusal, "req_1"))["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert re.fullmatch(r"[a-z_]+", error["code"])
     assert 400 <= STATUS[reason] < 600

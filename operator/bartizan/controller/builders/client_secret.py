@@ -1,4 +1,4 @@
-"""Client Secret: one client's key in the form that OpenAI's SDKs read from the environment."""
+"""Client Secret: one client's key in the form that its protocol's SDKs read from the environment."""
 
 import base64
 from typing import Any
@@ -7,16 +7,15 @@ from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import names
 from bartizan.policy.keys import ClientCredential
 from bartizan.policy.model import Identity
+from bartizan.policy.protocols import ENVIRONMENT, Protocol
 
 
-def build(identity: Identity, client: str, credential: ClientCredential) -> dict[str, Any]:
+def build(identity: Identity, client: str, credential: ClientCredential, protocol: Protocol) -> dict[str, Any]:
     """Opaque Secret for `envFrom`; `api_key` is for those who mount files."""
     key = credential.reveal()
-    values = {
-        "OPENAI_API_KEY": key,
-        "OPENAI_BASE_URL": names.base_url(identity.name, identity.namespace),
-        "api_key": key,
-    }
+    key_name, address_name = ENVIRONMENT[protocol]
+    address = names.base_url(identity.name, identity.namespace, protocol)
+    values = {key_name: key, address_name: address, "api_key": key}
     secret_metadata: dict[str, Any] = metadata(identity, names.client_secret(identity.name, client))
     return {
         "apiVersion": "v1",

@@ -1,32 +1,17 @@
-"""What a protocol profile is: its paths, the schema of each body, how it lists models and words a refusal."""
+"""What a protocol profile is: its paths, the schema of each body, how answers are read, how it words a refusal."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from bartizan.guard.costs import Account
+from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.profiles.schema import Rule
 from bartizan.guard.refusal import Refusal
+from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
 from bartizan.policy.tokens import Amount
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One allowed path with its one method. Without `schema` it takes no body and the guard itself answers."""
-
-    name: str
-    method: bytes
-    path: bytes
-    schema: Rule | None = None
-    account: Account | None = None
-    answers_text: bool = False
-    """Whether the model's answers hold text, which the seam sees and which is counted."""
-
-    @property
-    def has_body(self) -> bool:
-        return self.schema is not None
 
 
 class StreamReader(Protocol):
@@ -35,13 +20,13 @@ class StreamReader(Protocol):
     @property
     def is_done(self) -> bool: ...
 
-    def read(self, data: bytes) -> list[bytes]:
-        """The data of the events that go on in place of this one; raises AnswerError, and the seam's Refusal."""
+    def read(self, data: bytes) -> list[Event]:
+        """The events that go on in place of this one; raises AnswerError, and the seam's Refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a protocol's answers are read: in a stream, whole, or by the end of one that holds no text."""
+    """How a route's answers are read: in a stream, whole, or by the end of one that holds no text."""
 
     stream: Callable[[Inspector, Tally, bool], StreamReader]
     whole: Callable[[bytes, Inspector, Tally], bytes]
@@ -50,12 +35,39 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """One allowed path with its one method. Without `schema` it takes no body and the guard itself answers.
+
+    `answer` is the guard's own, of the declared model's name; `reading` is that of the model's.
+    """
+
+    name: str
+    method: bytes
+    path: bytes
+    schema: Rule | None = None
+    account: Account | None = None
+    reading: Reading | None = None
+    answers_text: bool = False
+    """Whether the model's answers hold text, which the seam sees and which is counted."""
+    answer: Callable[[str], bytes] | None = None
+
+    @property
+    def has_body(self) -> bool:
+        return self.schema is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
+    """`refusal_body` takes the request's id, too; `key_header` may hold a key in place of Authorization."""
+
     name: str
     routes: Mapping[bytes, Route]
-    reading: Reading
-    model_list: Callable[[str], bytes]
-    refusal_body: Callable[[Refusal], bytes]
+    refusal_body: Callable[[Refusal, str], bytes]
+    key_header: bytes = b""
+    judge_head: Callable[[Head], None] | None = None
+    """What the protocol asks of a head beyond HTTP; raises Refusal."""
+    upstream_header: bytes = b""
+    """Lines that go to the model with each request; the guard's own, nothing of the caller's."""
 
     def route_name(self, path: bytes) -> str:
         """A label for audit and metrics, empty for a path that is none of ours."""

@@ -10,15 +10,9 @@ from bartizan.guard.profiles.contract import Profile, Reading, Route
 from bartizan.guard.refusal import CHALLENGED, STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
-_CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",))
-_COMPLETION = Account("prompt", ("max_tokens",), ("n", "best_of"), each_item_is_answered=True)
-_ROUTES = (
-    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, answers_text=True),
-    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, answers_text=True),
-    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input")),
-    Route("models", b"GET", b"/v1/models"),
-)
-
+_CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",), asks_for_usage=True)
+_COMPLETION = Account("prompt", ("max_tokens",), ("n", "best_of"), each_item_is_answered=True, asks_for_usage=True)
+_CHOICES = Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event)
 _CODES = {
     **dict.fromkeys(CHALLENGED, "invalid_api_key"),
     Reason.RATE_LIMITED: "rate_limit_exceeded",
@@ -49,7 +43,7 @@ def model_list(model: str) -> bytes:
     return json.dumps({"object": "list", "data": [entry]}).encode()
 
 
-def refusal_body(refusal: Refusal) -> bytes:
+def refusal_body(refusal: Refusal, _request_id: str = "") -> bytes:
     """OpenAI's error object."""
     error = {
         "message": refusal.message,
@@ -71,10 +65,10 @@ def _snake_case(reason: Reason) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", reason.value).lower()
 
 
-PROFILE = Profile(
-    name="OpenAI",
-    routes={route.path: route for route in _ROUTES},
-    reading=Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event),
-    model_list=model_list,
-    refusal_body=refusal_body,
+_ROUTES = (
+    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, _CHOICES, answers_text=True),
+    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, _CHOICES, answers_text=True),
+    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input"), _CHOICES),
+    Route("models", b"GET", b"/v1/models", answer=model_list),
 )
+PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_body)

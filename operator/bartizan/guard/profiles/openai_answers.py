@@ -1,6 +1,5 @@
 """What OpenAI's answers and stream chunks hold: texts, by choice and place, and what the server says it used."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,21 +7,19 @@ from typing import Any
 from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.profiles.answer_json import MAX_DEPTH, encode, load
 from bartizan.guard.tally import AnswerError, Tally
 from bartizan.policy.tokens import Amount
 
 DONE = b"[DONE]"
 MAX_PLACES = 4096
 """Texts that grow at one time: a few for each choice and each call of a tool."""
-MAX_DEPTH = 32
-"""Objects and lists within one another in a choice; real ones have five."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
 _FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"})
 """Of an answer's own fields, those that go on: servers put texts and more into others, where nobody looks for them."""
 _WITHOUT_TEXT = frozenset({"index", "finish_reason", "stop_reason"})
 """Of a choice's fields, those that say in a word why it has ended; the seam sees every string in all others."""
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 Spot = tuple[tuple[Step, ...], Any, Any]
 """Where a string grows, and the object or list and the key in it that hold it now."""
@@ -40,24 +37,24 @@ class ChunkReader:
     _followed: int = 0
     _frame: dict[str, Any] = field(default_factory=dict)
 
-    def read(self, data: bytes) -> list[bytes]:
-        """The data of the events that go to the caller in place of this one; raises AnswerError, and Refusal."""
+    def read(self, data: bytes) -> list[Event]:
+        """The events that go to the caller in place of this one; raises AnswerError, and Refusal."""
         if data == DONE:
             self.is_done = True
-            return [*(rest for index in list(self._open) for rest in self._rests(index)), DONE]
-        chunk = self._frame = _load(data)
+            return [*(rest for index in list(self._open) for rest in self._rests(index)), Event(DONE)]
+        chunk = self._frame = load(data)
         choices = chunk.get("choices")
         if not isinstance(choices, list) or chunk.get("error") is not None:
             raise AnswerError("a chunk that holds no choices, or an error")
         has_changed = _leave_out_unknown(chunk) | self._read_usage(chunk, has_choices=bool(choices))
-        before: list[bytes] = []
+        before: list[Event] = []
         for choice in choices:
             has_changed |= self._read_choice(choice)
             if choice.get("finish_reason") is not None:
                 before += self._rests(choice["index"])
         if not choices and "usage" in chunk and not self.shows_usage:
             return before
-        return [*before, _encode(chunk) if has_changed else data]
+        return [*before, Event(encode(chunk) if has_changed else data)]
 
     def _read_usage(self, chunk: dict[str, Any], *, has_choices: bool) -> bool:
         """Whether something of the chunk must be left out."""
@@ -106,7 +103,7 @@ class ChunkReader:
         if self._followed > MAX_PLACES or len(self._open) > MAX_PLACES:
             raise AnswerError("more texts in one answer than can be followed")
 
-    def _rests(self, index: int) -> list[bytes]:
+    def _rests(self, index: int) -> list[Event]:
         """What was held back of a choice that has ended, of texts that its last chunk says nothing of."""
         found = []
         places = self._open.pop(index, {})
@@ -115,13 +112,13 @@ class ChunkReader:
             if text := self.inspector.rest(place):
                 choice = {"index": index, **_grown(place.path, text), "finish_reason": None}
                 frame = {name: value for name, value in self._frame.items() if name != "usage"}
-                found.append(_encode({**frame, "choices": [choice]}))
+                found.append(Event(encode({**frame, "choices": [choice]})))
         return found
 
 
 def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
-    answer = _load(body)
+    answer = load(body)
     choices = answer.get("choices")
     if not isinstance(choices, list):
         raise AnswerError("an answer without choices")
@@ -138,7 +135,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
             if released != holder[key]:
                 holder[key], has_changed = released, True
         tally.floor += 1
-    return _encode(answer) if has_changed else body
+    return encode(answer) if has_changed else body
 
 
 def _leave_out_unknown(answer: dict[str, Any]) -> bool:
@@ -161,35 +158,10 @@ def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
     return Amount(*whole)
 
 
-def _no_number(name: str) -> Any:  # noqa: ANN401
-    raise AnswerError(f"{name} is no JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
-
-
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        value = _DECODER.decode(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise AnswerError("not JSON") from error
-    if not isinstance(value, dict):
-        raise AnswerError("no object")
-    return value
-
-
-def _encode(value: dict[str, Any]) -> bytes:
-    """In ASCII: a lone surrogate, which a model may well say, has no other form."""
-    try:
-        return _ENCODER.encode(value).encode("ascii")
-    except ValueError as error:
-        raise AnswerError("a number that JSON does not know") from error
-
-
 def tail_usage(tail: bytes) -> Amount | None:
     """What the last bytes of an answer without text say of usage, which stands at its end; None where nothing does."""
     found = _USAGE.search(tail)
-    return usage(_load(found[1])) if found else None
+    return usage(load(found[1])) if found else None
 
 
 def error_event(body: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from bartizan.policy import names
 from bartizan.policy.model import Serving, Transport
 from bartizan.policy.nodes import Absent, Node, show
+from bartizan.policy.protocols import Protocol
 from bartizan.policy.shapes import LABEL, Choice, Record, Whole
 
 DEFAULT_SOCKET_PATH = "/run/model/model.sock"
@@ -39,7 +40,7 @@ def _port(node: Node) -> int | Absent:
 
 judge = Record(
     {
-        "protocol": Choice(("OpenAI",)),
+        "protocol": Choice(tuple(Protocol)),
         "transport": Choice(tuple(Transport)),
         "socketPath": _socket_path,
         "port": _port,
@@ -52,15 +53,17 @@ def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -
     """`containers` are the names of the template's containers, as far as they can be read."""
     transport = Transport(section.get("transport", Transport.UNIX_SOCKET))
     container = _container(node, section, containers)
+    protocol = Protocol(section.get("protocol", Protocol.OPENAI))
     if transport is Transport.UNIX_SOCKET:
         if "port" in section:
             node.key("port", None).refuse("belongs to transport Loopback; remove it or set transport to Loopback")
-        return Serving(transport, container, socket_path=section.get("socketPath", DEFAULT_SOCKET_PATH))
+        path = section.get("socketPath", DEFAULT_SOCKET_PATH)
+        return Serving(transport, container, socket_path=path, protocol=protocol)
     if "socketPath" in section:
         node.key("socketPath", None).refuse("belongs to transport UnixSocket; remove it or set transport to UnixSocket")
     if "port" not in section and not _was_refused(node, "port"):
         node.key("port", None).refuse("is missing; with transport Loopback name the port that the model server uses")
-    return Serving(transport, container, port=section.get("port", 0))
+    return Serving(transport, container, port=section.get("port", 0), protocol=protocol)
 
 
 def _was_refused(node: Node, field: str) -> bool:

@@ -1,0 +1,79 @@
+"""JSON in a model's answers: read, shown string by string to the seam, written again."""
+
+import json
+from collections.abc import Container
+from typing import Any
+
+from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.tally import AnswerError
+
+MAX_DEPTH = 32
+"""Objects and lists within one another; real ones have some ten."""
+
+
+def _no_number(name: str) -> Any:  # noqa: ANN401
+    raise AnswerError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+def load(data: bytes) -> dict[str, Any]:
+    """Raises AnswerError."""
+    try:
+        value = _DECODER.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise AnswerError("not JSON") from error
+    if not isinstance(value, dict):
+        raise AnswerError("no object")
+    return value
+
+
+def encode(value: dict[str, Any]) -> bytes:
+    """In ASCII: a lone surrogate, which a model may well say, has no other form. Raises AnswerError."""
+    try:
+        return _ENCODER.encode(value).encode("ascii")
+    except ValueError as error:
+        raise AnswerError("a number that JSON does not know") from error
+
+
+def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[Step, ...], but: Container[str]) -> bool:
+    """Show the seam each string in `holder`, but for the fields `but`, as a text of its own that is whole.
+
+    Below the fields of `holder`, which the protocol names, keys are the model's words, too. Whether something changed.
+    """
+    has_changed = False
+    for name, value in holder.items():
+        if name not in but and isinstance(value, str | dict | list):
+            released = _released(inspector, value, choice, (*path, name))
+            if released is not value:
+                holder[name], has_changed = released, True
+    return has_changed
+
+
+def show(inspector: Inspector, place: Place, text: str) -> str:
+    """What the seam releases of a text that is whole."""
+    released = inspector.answer(place, text) + inspector.rest(place)
+    return text if released == text else released
+
+
+def _released(inspector: Inspector, value: Any, choice: int, path: tuple[Step, ...]) -> Any:  # noqa: ANN401 - any JSON
+    """The value itself where nothing of it was changed."""
+    if isinstance(value, str):
+        return show(inspector, Place(choice, path), value)
+    if not isinstance(value, dict | list):
+        return value
+    if len(path) > MAX_DEPTH:
+        raise AnswerError("an answer that is nested too deep")
+    if isinstance(value, list):
+        items = [_released(inspector, item, choice, (*path, position)) for position, item in enumerate(value)]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    pairs = [
+        (show(inspector, Place(choice, (*path, position)), name), _released(inspector, item, choice, (*path, name)))
+        for position, (name, item) in enumerate(value.items())
+    ]
+    has_changed = any(
+        key is not name or new is not old for (key, new), (name, old) in zip(pairs, value.items(), strict=True)
+    )
+    return dict(pairs) if has_changed else value
