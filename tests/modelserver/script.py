@@ -41,7 +41,8 @@ def read(body: dict[str, Any]) -> Script:
     prompt = said[-1] if said else ""
     commands = {name: int(number or 0) for name, number in COMMAND.findall(prompt)}
     tokens = tuple(TOKEN.findall(answer_to(prompt, commands)))
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(tokens)
+    limits = (body.get(name) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"))
+    limit = next((most for most in limits if most), len(tokens))
     if "overrun" in commands:
         limit = len(tokens)
     return Script(
@@ -63,12 +64,22 @@ def answer_to(prompt: str, commands: dict[str, int]) -> str:
 
 def texts(body: dict[str, Any]) -> list[str]:
     """What was said, the last user message (or prompt) at the end."""
+    if "input" in body:
+        return [*([body["instructions"]] if body.get("instructions") else []), *said_in(body["input"])]
     if "messages" not in body:
         prompt = body.get("prompt", "")
         return prompt if isinstance(prompt, list) else [prompt]
     ordered = sorted(body["messages"], key=lambda message: message["role"] == "user")
     system = [text_of(body["system"])] if "system" in body else []
     return [*system, *(text_of(message.get("content")) for message in ordered)]
+
+
+def said_in(given: str | list[dict[str, Any]]) -> list[str]:
+    """What a response's input says, the last message of the user at the end."""
+    if isinstance(given, str):
+        return [given]
+    messages = [item for item in given if "role" in item]
+    return [text_of(item["content"]) for item in sorted(messages, key=lambda item: item["role"] == "user")]
 
 
 def text_of(content: str | list[dict[str, Any]] | None) -> str:

@@ -3,13 +3,16 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TextIO
 
-from . import messages, script, shapes, wire
+from . import messages, responses, script, shapes, wire
 from .script import Script
 from .shapes import Frame
+
+Answering = Callable[[dict[str, Any], asyncio.StreamWriter, int], Coroutine[Any, Any, None]]
 
 
 class ConnectionCutError(Exception):
@@ -69,6 +72,12 @@ class ModelServer:
             await wire.write_json(writer, wire.error(str(error), 400), 400)
 
     async def route(self, request: wire.Request, writer: asyncio.StreamWriter, number: int) -> None:
+        answering: dict[str, Answering] = {
+            "/v1/chat/completions": partial(self.complete, is_chat=True),
+            "/v1/completions": partial(self.complete, is_chat=False),
+            "/v1/responses": self.respond,
+            "/v1/messages": self.message,
+        }
         match request.method, request.path:
             case "GET", "/health":
                 await wire.write_json(writer, {"status": "ok"})
@@ -76,16 +85,12 @@ class ModelServer:
                 await wire.write_json(writer, shapes.models(self.model))
             case "POST", "/v1/embeddings":
                 await wire.write_json(writer, shapes.embeddings(self.model, request.json()))
-            case "POST", "/v1/chat/completions":
-                await self.complete(request.json(), writer, number, is_chat=True)
-            case "POST", "/v1/completions":
-                await self.complete(request.json(), writer, number, is_chat=False)
-            case "POST", "/v1/messages":
-                await self.message(request.json(), writer, number)
             case "POST", "/v1/messages/count_tokens":
                 await wire.write_json(writer, messages.counted(script.read(request.json())))
             case "POST", "/control/release":
                 await self.release(writer)
+            case "POST", path if path in answering:
+                await answering[path](request.json(), writer, number)
             case method, path:
                 await wire.write_json(writer, wire.error(f"no route {method} {path}", 404), 404)
 
@@ -109,6 +114,19 @@ class ModelServer:
             await pause(len(plan.tokens), plan)
             await wire.write_json(writer, frame.whole(plan))
 
+    async def respond(self, body: dict[str, Any], writer: asyncio.StreamWriter, number: int) -> None:
+        plan = script.read(body)
+        frame = responses.Frame(self.model, number, body)
+        if plan.is_held:
+            await self.released.wait()
+        if plan.status != 200:
+            await wire.write_json(writer, wire.error("the prompt asked for this", plan.status), plan.status)
+        elif body.get("stream"):
+            await stream_named(writer, plan, frame.opening(), frame.token, frame.closing(plan))
+        else:
+            await pause(len(plan.tokens), plan)
+            await wire.write_json(writer, frame.whole(plan))
+
     async def message(self, body: dict[str, Any], writer: asyncio.StreamWriter, number: int) -> None:
         plan = script.read(body)
         frame = messages.Frame(self.model, number, body["tools"][0]["name"] if body.get("tools") else "")
@@ -117,7 +135,7 @@ class ModelServer:
         if plan.status != 200:
             await wire.write_json(writer, messages.error("the prompt asked for this", plan.status), plan.status)
         elif body.get("stream"):
-            await stream_message(writer, frame, plan)
+            await stream_named(writer, plan, frame.opening(plan), frame.token, frame.closing(plan))
         else:
             await pause(len(plan.tokens), plan)
             await wire.write_json(writer, frame.whole(plan))
@@ -147,17 +165,24 @@ async def stream(writer: asyncio.StreamWriter, frame: Frame, plan: Script, *, in
     await wire.end_events(writer)
 
 
-async def stream_message(writer: asyncio.StreamWriter, frame: messages.Frame, plan: Script) -> None:
+async def stream_named(
+    writer: asyncio.StreamWriter,
+    plan: Script,
+    opening: Iterable[dict[str, Any]],
+    say: Callable[..., Iterable[dict[str, Any]]],
+    closing: Iterable[dict[str, Any]],
+) -> None:
+    """Events with names: those before the tokens, what `say` makes of each token, those after them."""
     await wire.start_events(writer)
-    for event in frame.opening(plan):
+    for event in opening:
         await wire.write_named_event(writer, event)
     for sent, token in enumerate(plan.tokens):
         if sent == plan.drop_after:
             raise ConnectionCutError
         await asyncio.sleep(plan.delay_seconds)
-        for event in frame.token(token, position=sent, last=len(plan.tokens) - 1):
+        for event in say(token, position=sent, last=len(plan.tokens) - 1):
             await wire.write_named_event(writer, event)
-    for event in frame.closing(plan):
+    for event in closing:
         await wire.write_named_event(writer, event)
     await wire.end_chunks(writer)
 

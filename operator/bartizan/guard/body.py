@@ -54,6 +54,7 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
         )
     wants_stream = value.get("stream") is True
     shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
+    value.update(route.forced)
     costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
     canonical = strict_json.serialise(value)
     most = costs.ceiling(value, len(canonical), route.account, enforcement.caps)

@@ -36,7 +36,7 @@ def seeded(rule: schema.Rule) -> Iterator[Any]:  # noqa: C901, PLR0912 -- one br
             yield CANARY
         case schema.Anything():
             yield from ({CANARY: 1}, {"a": CANARY}, {"a": [{"b": [CANARY]}]})
-        case schema.Sequence(item):
+        case schema.Sequence(item, most) if most:
             yield from ([value] for value in seeded(item))
         case schema.Table(_, item):
             yield {CANARY: plain(item)}

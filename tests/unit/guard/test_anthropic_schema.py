@@ -89,7 +89,9 @@ def test_every_described_role_choice_and_way_of_thinking_is_known() -> None:
         found = described.tags_of(union)
         assert set(found) == set(rule.records)
         for name, member in found.items():
-            it = Description(rule.records[name], member)
+            record = rule.records[name]
+            assert isinstance(record, schema.Record)
+            it = Description(record, member)
             assert (it.unnoticed(), it.invented()) == (set(), set()), name
 
 

@@ -37,6 +37,7 @@ COUNTED = {
     ("OpenAI", "/v1/chat/completions"): 59,
     ("OpenAI", "/v1/completions"): 7,
     ("OpenAI", "/v1/embeddings"): 3,
+    ("OpenAI", "/v1/responses"): 55,
     ("Anthropic", "/v1/messages"): 49,
     ("Anthropic", "/v1/messages/count_tokens"): 47,
 }

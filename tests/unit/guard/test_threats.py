@@ -50,8 +50,9 @@ def _status(answer: bytes) -> int:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/responses", "/invocations", "/pooling", "/score", "/v1/score", "/classify", "/rerank", "/generate",
-     "/v2/models/demo/infer", "/v1/messages", "/v1/audio/transcriptions", "/inference/v1/generate", "/completion"],
+    ["/v1/responses/resp_1", "/v1/conversations", "/invocations", "/pooling", "/score", "/v1/score", "/classify",
+     "/rerank", "/generate", "/v2/models/demo/infer", "/v1/messages", "/v1/audio/transcriptions",
+     "/inference/v1/generate", "/completion"],
 )  # fmt: skip
 def test_t24_other_inference_paths_do_not_exist(guard: Guard, path: str) -> None:
     answer = guard.ask(BODY, path=path)

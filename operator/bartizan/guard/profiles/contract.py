@@ -1,7 +1,7 @@
 """What a protocol profile is: its paths, the schema of each body, how answers are read, how it words a refusal."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bartizan.guard.costs import Account
@@ -50,6 +50,8 @@ class Route:
     answers_text: bool = False
     """Whether the model's answers hold text, which the seam sees and which is counted."""
     answer: Callable[[str], bytes] | None = None
+    forced: Mapping[str, object] = field(default_factory=dict)
+    """Fields of the body that the guard sets, whatever the caller says."""
 
     @property
     def has_body(self) -> bool:

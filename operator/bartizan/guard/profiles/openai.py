@@ -1,4 +1,4 @@
-"""OpenAI's protocol as the guard speaks it: four paths, how models are listed, how a refusal looks to its clients."""
+"""OpenAI's protocol as the guard speaks it: five paths, how models are listed, how a refusal looks to its clients."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import re
 from bartizan.guard.costs import Account
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
+from bartizan.guard.profiles import responses_answers, responses_schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route
 from bartizan.guard.refusal import CHALLENGED, STATUS, Refusal
 from bartizan.policy.reasons import Reason
@@ -65,10 +66,26 @@ def _snake_case(reason: Reason) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", reason.value).lower()
 
 
+_RESPONSES = Reading(
+    responses_answers.EventReader,
+    responses_answers.read_whole,
+    responses_answers.nothing_said,
+    responses_answers.error_event,
+)
 _ROUTES = (
     Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, _CHOICES, answers_text=True),
     Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, _CHOICES, answers_text=True),
     Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input"), _CHOICES),
+    Route(
+        "responses",
+        b"POST",
+        b"/v1/responses",
+        responses_schema.RESPONSE,
+        Account("input", ("max_output_tokens",)),
+        _RESPONSES,
+        answers_text=True,
+        forced=responses_schema.FORCED,
+    ),
     Route("models", b"GET", b"/v1/models", answer=model_list),
 )
 PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_body)

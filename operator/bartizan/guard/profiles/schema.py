@@ -50,6 +50,17 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Only:
+    """The one value that asks for nothing: a field that clients send and that does nothing here."""
+
+    value: bool | None
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if value is not self.value:
+            raise _invalid(path, f"must be {str(self.value).lower().replace('none', 'null')}, or left out")
+
+
+@dataclass(frozen=True, slots=True)
 class Whole:
     least: int
     most: int
@@ -135,15 +146,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """One of several records, chosen by the text in the field `tag`."""
+    """One of several rules for objects, chosen by the text in the field `tag`, or by `absent` where it is not there."""
 
     tag: str
-    records: Mapping[str, Record]
+    records: Mapping[str, Rule]
+    absent: str | None = None
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
             raise _invalid(path, "must be an object")
-        chosen = value.get(self.tag)
+        chosen = value.get(self.tag, self.absent)
         record = self.records.get(chosen) if type(chosen) is str else None
         if record is None:
             raise _invalid(f"{path}.{self.tag}", f"must be one of {', '.join(self.records)}")

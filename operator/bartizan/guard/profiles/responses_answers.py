@@ -1,0 +1,249 @@
+"""What OpenAI's responses and their stream events hold: texts, by output item and part, and what was used.
+
+A text grows by events of deltas and is then said again whole, up to four times: where it is done, with its part, its
+item and the response. Said again, it goes on as it was released; any other string is shown to the seam once. An event
+of a type that is not listed here is dropped: it tells of tools that the server runs, or of media, and both are refused.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bartizan.guard import event_stream
+from bartizan.guard.event_stream import Event
+from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.profiles import answer_json
+from bartizan.guard.tally import AnswerError, Tally
+from bartizan.policy.tokens import Amount
+
+MAX_TEXTS = 4096
+"""Texts that grow at one time; real streams have one."""
+MAX_KEPT = 8 << 20
+"""Characters that are remembered in order to know them again; an answer that comes whole may have as many bytes."""
+
+_GROW: Mapping[str, tuple[str, str]] = {
+    "response.output_text": ("content_index", "text"),
+    "response.refusal": ("content_index", "refusal"),
+    "response.reasoning_text": ("content_index", "text"),
+    "response.reasoning_summary_text": ("summary_index", "text"),
+    "response.function_call_arguments": ("", "arguments"),
+    "response.custom_tool_call_input": ("", "input"),
+}
+"""What grows, by the beginning of its events' types: the field that says which part, and the one of the whole text."""
+_DELTAS = {f"{stem}.delta": stem for stem in _GROW}
+_DONES = {f"{stem}.done": stem for stem in _GROW}
+_LASTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_PASS = frozenset(
+    {
+        *_DELTAS,
+        *_DONES,
+        *_LASTS,
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+        "response.reasoning_part.added",
+        "response.reasoning_part.done",
+        "response.output_text.annotation.added",
+    }
+)
+"""The two of `reasoning_part` are vLLM's."""
+_NAMES = frozenset({"type", "id", "item_id", "call_id", "object", "status", "role", "model", "obfuscation"})
+"""Fields that say what something is, wherever the protocol itself names the fields; the seam sees all other strings."""
+_OF_DELTA = frozenset(
+    {"type", "sequence_number", "item_id", "output_index", "content_index", "summary_index", "delta", "obfuscation"}
+)
+_EMPTY = "logprobs"
+"""Clients look for this list in a delta; of what may stand in it, tokens as text, nothing goes on."""
+_OF_RESPONSE = -1
+"""Stands for the index of texts that belong to no output item."""
+
+
+@dataclass(slots=True)
+class Growing:
+    """A text that has begun: its pieces as they came and as they went on, and the last event, to go on in its form."""
+
+    place: Place
+    event: dict[str, Any]
+    came: list[str] = field(default_factory=list)
+    went: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class EventReader:
+    """Reads one stream's events in their order. Usage is always shown: it stands in the response itself."""
+
+    inspector: Inspector
+    tally: Tally
+    shows_usage: bool = True
+    is_done: bool = False
+    _open: dict[Place, Growing] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict)
+    """What each string that was shown became."""
+    _kept: int = 0
+    _number: int | None = None
+
+    def read(self, data: bytes) -> list[Event]:
+        """The events that go to the caller in place of this one; raises AnswerError, and Refusal."""
+        event = answer_json.load(data)
+        kind = str(event.get("type"))
+        if kind not in _PASS:
+            if kind == "error":
+                raise AnswerError("an error within the stream")
+            return []
+        stem = _DELTAS.get(kind)
+        before, has_changed = self._grow(stem, event) if stem else self._repeat(kind, event)
+        out = [self._numbered(rest) for rest in before]
+        return [*out, self._numbered(event, None if has_changed else data)]
+
+    def _numbered(self, event: dict[str, Any], data: bytes | None = None) -> Event:
+        """Events have numbers, which must go up by one whatever was dropped or put in."""
+        said = event.get("sequence_number")
+        if type(said) is int:
+            number = said if self._number is None else self._number
+            if said != number:
+                event["sequence_number"], data = number, None
+            self._number = number + 1
+        return Event(answer_json.encode(event) if data is None else data, str(event["type"]).encode())
+
+    def _grow(self, stem: str, event: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        text = event.get("delta")
+        if not isinstance(text, str):
+            raise AnswerError("a delta without its text")
+        place = _place(stem, event)
+        growing = self._open.get(place)
+        if growing is None:
+            growing = self._open[place] = Growing(place, event)
+            if len(self._open) > MAX_TEXTS:
+                raise AnswerError("more texts in one answer than can be followed")
+        growing.event = event
+        released = self.inspector.answer(place, text)
+        self.tally.floor += bool(text)
+        self._keep(len(text) + len(released))
+        growing.came.append(text)
+        growing.went.append(released)
+        event["delta"] = released
+        return [], _strip(event) | (released != text)
+
+    def _repeat(self, kind: str, event: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """An event that says again what has grown, or tells of what will; and what was held back until now."""
+        if stem := _DONES.get(kind):
+            before = self._rest(self._open.pop(_place(stem, event), None))
+        elif kind in _LASTS:
+            before = [rest for growing in self._open.values() for rest in self._rest(growing)]
+            self._open.clear()
+            self.is_done = True
+            self._read_usage(event)
+        else:
+            before = []
+        return before, self._see_all(event, _index(event), ())
+
+    def _rest(self, growing: Growing | None) -> list[dict[str, Any]]:
+        if growing is None:
+            return []
+        rest = self.inspector.rest(growing.place)
+        growing.went.append(rest)
+        self._known["".join(growing.came)] = "".join(growing.went)
+        return [{**growing.event, "delta": rest}] if rest else []
+
+    def _read_usage(self, event: dict[str, Any]) -> None:
+        response = event.get("response")
+        if not isinstance(response, dict):
+            raise AnswerError("an end without its response")
+        if response.get("usage") is not None:
+            self.tally.said = usage(response["usage"])
+
+    def _see_all(self, holder: Any, choice: int, path: tuple[Step, ...]) -> bool:  # noqa: ANN401 - any JSON
+        """Show each string below `holder` that is not known yet; put what each became. Whether something changed."""
+        if len(path) > answer_json.MAX_DEPTH:
+            raise AnswerError("an answer that is nested too deep")
+        has_changed = False
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            if isinstance(value, str):
+                if key not in _NAMES and (released := self._see(Place(choice, (*path, key)), value)) != value:
+                    holder[key], has_changed = released, True
+            elif isinstance(value, dict | list):
+                has_changed |= self._see_all(value, choice, (*path, key))
+        return has_changed
+
+    def _see(self, place: Place, text: str) -> str:
+        released = self._known.get(text)
+        if released is None:
+            released = self._known[text] = answer_json.show(self.inspector, place, text)
+            self._keep(len(text))
+        return released
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MAX_KEPT:
+            raise AnswerError("an answer that is too long to be known again")
+
+
+def _strip(event: dict[str, Any]) -> bool:
+    """Leave nothing in a delta but what the protocol names; whether there was something."""
+    beside = [name for name in event if name not in _OF_DELTA and not (name == _EMPTY and event[name] == [])]
+    for name in beside:
+        del event[name]
+    if _EMPTY in beside:
+        event[_EMPTY] = []
+    return bool(beside)
+
+
+def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
+    """A response that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
+    response = answer_json.load(body)
+    items = response.get("output")
+    if not isinstance(items, list):
+        raise AnswerError("a response without output")
+    if response.get("usage") is not None:
+        tally.said = usage(response["usage"])
+    has_changed = False
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise AnswerError("an output item that is none")
+        has_changed |= answer_json.see(inspector, item, index, (), _NAMES)
+        tally.floor += 1
+    has_changed |= answer_json.see(inspector, response, _OF_RESPONSE, (), _NAMES | {"output"})
+    return answer_json.encode(response) if has_changed else body
+
+
+def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
+    """Raises AnswerError."""
+    if not isinstance(said, dict):
+        raise AnswerError("usage that is no object")
+    figures = [said.get(name) or 0 for name in ("input_tokens", "output_tokens")]
+    if not all(type(figure) is int and figure >= 0 for figure in figures):
+        raise AnswerError("usage without whole numbers")
+    return Amount(*figures)
+
+
+def nothing_said(_tail: bytes) -> None:
+    """Every response holds text."""
+
+
+def error_event(body: bytes) -> bytes:
+    """The event in a stream that tells of an error: as described, and with the object that OpenAI's SDKs look for."""
+    error = json.loads(body)["error"]
+    told = {name: error[name] for name in ("code", "message", "param")}
+    event = {"type": "error", **told, "sequence_number": 0, "error": error}
+    return event_stream.write(Event(json.dumps(event).encode(), b"error"))
+
+
+def _place(stem: str, event: dict[str, Any]) -> Place:
+    part = event.get(_GROW[stem][0], 0)
+    if type(part) is not int:
+        raise AnswerError("a part without its index")
+    return Place(_index(event), (stem, part))
+
+
+def _index(event: dict[str, Any]) -> int:
+    index = event.get("output_index", _OF_RESPONSE)
+    if type(index) is not int:
+        raise AnswerError("an event without its item's index")
+    return index
