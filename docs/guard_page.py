@@ -8,6 +8,7 @@ from bartizan.guard import incoming, refusal
 from bartizan.guard import settings as guard_settings
 from bartizan.guard.enforcement import PROFILES
 from bartizan.guard.profiles import anthropic, openai
+from bartizan.guard.profiles.contract import Terms
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import names
 from bartizan.policy.reasons import EXPLANATIONS, Reason
@@ -35,7 +36,7 @@ credential header beside it.
 ## Refusals
 
 The body is the protocol's error object, so that its SDKs raise the error that fits: OpenAI's with `code`, Anthropic's with
-`type`. Every 429 and 503 has `Retry-After`, and
+`type`, KServe's a text. Every 429 and 503 has `Retry-After`, and
 every 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 
@@ -78,7 +79,7 @@ def render() -> str:
 def _routes() -> str:
     return "".join(
         f"| {profile.name} | `{route.name}` | {route.method.decode()} | `{path.decode()}` |\n"
-        for profile in PROFILES.values()
+        for profile in (build(Terms("<model>")) for build in PROFILES.values())
         for path, route in profile.routes.items()
     )
 

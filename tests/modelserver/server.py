@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TextIO
 
-from . import messages, responses, script, shapes, wire
+from . import messages, responses, script, shapes, tensors, wire
 from .script import Script
 from .shapes import Frame
 
@@ -77,6 +77,7 @@ class ModelServer:
             "/v1/completions": partial(self.complete, is_chat=False),
             "/v1/responses": self.respond,
             "/v1/messages": self.message,
+            f"/v2/models/{self.model}/infer": self.infer,
         }
         match request.method, request.path:
             case "GET", "/health":
@@ -126,6 +127,16 @@ class ModelServer:
         else:
             await pause(len(plan.tokens), plan)
             await wire.write_json(writer, frame.whole(plan))
+
+    async def infer(self, body: dict[str, Any], writer: asyncio.StreamWriter, number: int) -> None:  # noqa: ARG002
+        plan = tensors.script_of(body)
+        if plan.is_held:
+            await self.released.wait()
+        if plan.status != 200:
+            await wire.write_json(writer, {"error": "the prompt asked for this"}, plan.status)
+        else:
+            await pause(len(plan.tokens), plan)
+            await wire.write_json(writer, tensors.inferred(self.model, body, plan))
 
     async def message(self, body: dict[str, Any], writer: asyncio.StreamWriter, number: int) -> None:
         plan = script.read(body)

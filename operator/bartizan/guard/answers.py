@@ -45,6 +45,7 @@ class Reader(NamedTuple):
     tally: Tally
 
     def events(self) -> Answer:
+        assert self.reading.stream is not None  # noqa: S101 -- a protocol without streams knows no way to ask for one
         reader = self.reading.stream(self.inspector, self.tally, self.asked.shows_usage)
         return Streamed(reader, self.tally, self.asked.most_output)
 

@@ -48,7 +48,7 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     assert route.schema is not None  # noqa: S101 -- only routes with a schema have a body
     assert route.account is not None  # noqa: S101 -- and they say what it may cost
     route.schema.judge(value, "")
-    if value["model"] != enforcement.document.model:
+    if not route.is_of_model and value["model"] != enforcement.document.model:
         raise Refusal(
             Reason.MODEL_NOT_SERVED, "This endpoint serves another model; GET /v1/models says which.", "model"
         )

@@ -37,7 +37,8 @@ class Account:
 
     `items` is the field whose items the model reads one by one, `output` those that bound an answer (the first, which
     every server knows, is always set), `choices` those that multiply it; a route without `output` gives no text. With
-    `asks_for_usage` a stream tells what it used only when asked.
+    `asks_for_usage` a stream tells what it used only when asked. Where the protocol `says_no_output`, the model cannot
+    be told how much it may say.
     """
 
     items: str
@@ -45,6 +46,7 @@ class Account:
     choices: tuple[str, ...] = ()
     each_item_is_answered: bool = False
     asks_for_usage: bool = False
+    says_no_output: bool = False
 
 
 def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) -> None:
@@ -74,4 +76,6 @@ def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Ca
     choices = max([1, *(body.get(name) or 1 for name in account.choices)])
     answers = choices * (count if account.each_item_is_answered else 1)
     each = max([0, *(body.get(name) or 0 for name in account.output)])
+    if account.says_no_output:
+        each = caps.max_output_tokens
     return Amount(size_bytes + count * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens, each * answers)

@@ -1,12 +1,12 @@
 """What is in force: a document made ready for use, once, when it is taken up and not at every request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bartizan.guard import shared_windows
 from bartizan.guard.costs import Caps
-from bartizan.guard.profiles import anthropic, openai
-from bartizan.guard.profiles.contract import Profile
+from bartizan.guard.profiles import anthropic, kserve, openai
+from bartizan.guard.profiles.contract import Profile, Terms
 from bartizan.guard.shared_windows import Window
 from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
@@ -14,9 +14,15 @@ from bartizan.policy import limits, tokens
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
 from bartizan.policy.limits import Scope, Scoped
 from bartizan.policy.model import ExcessOutput
+from bartizan.policy.protocols import Protocol
 from bartizan.policy.reasons import Reason
 
-PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (openai.PROFILE, anthropic.PROFILE)}
+PROFILES: Mapping[str, Callable[[Terms], Profile]] = {
+    Protocol.OPENAI: openai.build,
+    Protocol.ANTHROPIC: anthropic.build,
+    Protocol.KSERVE_V2: kserve.build,
+}
+"""Makes an endpoint's profile, once for each document."""
 DEFAULT_PROFILE = openai.PROFILE
 """Words the refusals of a guard that has no document yet."""
 
@@ -68,7 +74,7 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     return Enforcement(
         document=document,
         hash=documents.hash_of(text.strip().decode("ascii")),
-        profile=PROFILES[document.protocol],
+        profile=PROFILES[document.protocol](Terms(document.model)),
         keys=keys,
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),

@@ -170,6 +170,8 @@ class Pipeline:
         enforcement = visit.enforcement
         if enforcement is None or route.reading is None:
             assert route.answer is not None  # noqa: S101 -- a route without a model behind it answers itself
+            if route.asks_model and await self._gate.upstream.probe() is not Reason.GUARD_READY:
+                raise refusal.unavailable(Reason.UPSTREAM_UNAVAILABLE)
             own = route.answer(enforcement.document.model if enforcement else "")
             reply.whole(200, [(b"Content-Type", b"application/json")], own)
             return

@@ -4,12 +4,14 @@ A field that is absent has its closed default, one that is unknown or of a wrong
 come back together. Nothing raises: any JSON at all gives one or the other.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment, Problem, Spec
+from bartizan.policy.model import Identity, ModelDeployment, Problem, Serving, Spec
 from bartizan.policy.nodes import Node, show
+from bartizan.policy.protocols import Protocol
 from bartizan.policy.sections import access, limits, network, proofs, serving, strategy
 from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
 from bartizan.policy.template import allow_list
@@ -54,6 +56,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     containers = allow_list.container_names(wish)
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
     proofs.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
+    _judge_model_name(spec_node, section, served)
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
     if problems:
         return _listed(problems)
@@ -85,6 +88,15 @@ def _judge_name(root: Node, identity: Identity) -> None:
     spot = Node("metadata.name", identity.name, root.problems)
     if OWN_NAME(spot) == TAKEN_NAME:
         spot.refuse(f"{show(TAKEN_NAME)} is the name of a ServiceAccount in every namespace; choose another")
+
+
+def _judge_model_name(spec: Node, section: Mapping[str, Any], served: Serving) -> None:
+    """KServe's paths name the model: what clients would write in two ways in a path is no name there."""
+    name = section.get("model", {}).get("name", "")
+    if served.protocol is Protocol.KSERVE_V2 and not re.fullmatch(r"[-A-Za-z0-9._]*", name):
+        spec.key("model", None).key("name", name).refuse(
+            f"{show(name)} stands in the path with protocol KServeV2; use letters, digits, '-', '.' and '_' only"
+        )
 
 
 def _spec_node(root: Node) -> Node:

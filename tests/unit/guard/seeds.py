@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bartizan.guard.profiles import schema
+from bartizan.guard.profiles import kserve_schema, schema
 
 CANARY = "qzx"
 
@@ -26,6 +26,8 @@ def plain(rule: schema.Rule) -> Any:  # noqa: PLR0911 -- one for each rule
             return plain(next(iter(rules.values())))
         case schema.Nullable(inner):
             return plain(inner)
+        case kserve_schema.Tensor():
+            return {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["x"]}
     return {schema.Flag: True, schema.Whole: 1, schema.Number: 1, schema.Anything: {}}[type(rule)]
 
 
@@ -52,3 +54,7 @@ def seeded(rule: schema.Rule) -> Iterator[Any]:  # noqa: C901, PLR0912 -- one br
                 yield from seeded(inner)
         case schema.Nullable(inner):
             yield from seeded(inner)
+        case kserve_schema.Tensor(record):
+            yield {**plain(rule), "data": [CANARY]}
+            yield {**plain(rule), "shape": [2, 1], "data": [["x"], [CANARY]]}
+            yield from ({**plain(rule), "name": value} for value in seeded(record.fields["name"]))

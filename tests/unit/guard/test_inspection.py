@@ -16,14 +16,16 @@ from bartizan.guard.answers import Streamed
 from bartizan.guard.enforcement import PROFILES
 from bartizan.guard.event_stream import EventStream
 from bartizan.guard.inspection import Inspector, Leaf, LetPass, Place
+from bartizan.guard.profiles.contract import Terms
 from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.tally import Tally
 from bartizan.policy.reasons import Reason
 
+BUILT = {name: build(Terms("demo")) for name, build in PROFILES.items()}
 ROUTES = {
-    (profile.name, route.path.decode()): route.schema
-    for profile in PROFILES.values()
+    (name, route.path.decode()): route.schema
+    for name, profile in BUILT.items()
     for route in profile.routes.values()
     if route.schema is not None
 }
@@ -31,13 +33,14 @@ LEAVES = [
     (protocol, path, body)
     for (protocol, path), rule in ROUTES.items()
     for body in seeded(rule)
-    if body["model"] != CANARY  # another model is refused whatever its name
+    if body.get("model") != CANARY  # another model is refused whatever its name
 ]
 COUNTED = {
     ("OpenAI", "/v1/chat/completions"): 59,
     ("OpenAI", "/v1/completions"): 7,
     ("OpenAI", "/v1/embeddings"): 3,
     ("OpenAI", "/v1/responses"): 55,
+    ("KServeV2", "/v2/models/demo/infer"): 5,
     ("Anthropic", "/v1/messages"): 49,
     ("Anthropic", "/v1/messages/count_tokens"): 47,
 }

@@ -71,16 +71,15 @@ def test_sdk_response_calls_a_function_and_is_told_what_it_gave(client: openai.O
         answer = stream.get_final_response()
     (call,) = [item for item in answer.output if item.type == "function_call"]
     assert (call.name, json.loads(call.arguments)) == ("look", {"said": "hello there"})
-    result = {"type": "function_call_output", "call_id": call.call_id, "output": "it rains"}
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "it rains"}
     turns: Any = [*said, *(item.model_dump(exclude={"parsed_arguments"}, exclude_none=True) for item in answer.output)]
     client.responses.create(model="demo", input=[*turns, result], tools=[FUNCTION])
     assert json.loads(model.received()[-1]["body"])["input"][-1] == result
 
 
 def test_sdk_feeds_an_answer_back(client: openai.OpenAI) -> None:
-    first = client.responses.create(model="demo", input="one")
-    again: Any = {"role": "user", "content": "two"}
-    turns: list[Any] = [{**again, "content": "one"}, *first.output, again]
+    first: Any = client.responses.create(model="demo", input="one").output
+    turns: Any = [{"role": "user", "content": "one"}, *first, {"role": "user", "content": "two"}]
     assert client.responses.create(model="demo", input=turns).output_text == "two"
 
 

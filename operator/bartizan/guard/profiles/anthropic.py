@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from bartizan.guard.costs import Account
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.profiles import anthropic_schema as schema
-from bartizan.guard.profiles.contract import Profile, Reading, Route
+from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.guard.request import Head
 from bartizan.policy.reasons import Reason
@@ -77,3 +77,8 @@ PROFILE = Profile(
     judge_head=judge_head,
     upstream_header=b"anthropic-version: " + _SPOKEN + b"\r\n",
 )
+
+
+def build(_terms: Terms) -> Profile:
+    """The same for every endpoint."""
+    return PROFILE

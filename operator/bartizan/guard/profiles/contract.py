@@ -26,9 +26,9 @@ class StreamReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a route's answers are read: in a stream, whole, or by the end of one that holds no text."""
+    """How a route's answers are read: in a stream, where it has any, whole, or by the end of one that holds no text."""
 
-    stream: Callable[[Inspector, Tally, bool], StreamReader]
+    stream: Callable[[Inspector, Tally, bool], StreamReader] | None
     whole: Callable[[bytes, Inspector, Tally], bytes]
     tail_usage: Callable[[bytes], Amount | None]
     error_event: Callable[[bytes], bytes]
@@ -50,12 +50,23 @@ class Route:
     answers_text: bool = False
     """Whether the model's answers hold text, which the seam sees and which is counted."""
     answer: Callable[[str], bytes] | None = None
+    asks_model: bool = False
+    """Whether the guard's own answer says that the model's server can be reached."""
+    is_of_model: bool = False
+    """Whether the path names the model, and the body does not."""
     forced: Mapping[str, object] = field(default_factory=dict)
     """Fields of the body that the guard sets, whatever the caller says."""
 
     @property
     def has_body(self) -> bool:
         return self.schema is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an endpoint's own document says of its protocol."""
+
+    model: str
 
 
 @dataclass(frozen=True, slots=True)

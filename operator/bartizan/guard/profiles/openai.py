@@ -7,7 +7,7 @@ from bartizan.guard.costs import Account
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
 from bartizan.guard.profiles import responses_answers, responses_schema
-from bartizan.guard.profiles.contract import Profile, Reading, Route
+from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
 from bartizan.guard.refusal import CHALLENGED, STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
@@ -89,3 +89,8 @@ _ROUTES = (
     Route("models", b"GET", b"/v1/models", answer=model_list),
 )
 PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_body)
+
+
+def build(_terms: Terms) -> Profile:
+    """The same for every endpoint."""
+    return PROFILE

@@ -17,7 +17,7 @@ class Rule(Protocol):
     def judge(self, value: Any, path: str) -> None: ...  # noqa: ANN401
 
 
-def _invalid(path: str, rule: str) -> Refusal:
+def invalid(path: str, rule: str) -> Refusal:
     return Refusal(Reason.FIELD_INVALID, f"{path or 'body'}: {rule}", param=path or None)
 
 
@@ -28,9 +28,9 @@ class Text:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not str:
-            raise _invalid(path, "must be a string")
+            raise invalid(path, "must be a string")
         if not self.least <= len(value) <= self.most:
-            raise _invalid(path, f"must have {self.least} to {self.most} characters")
+            raise invalid(path, f"must have {self.least} to {self.most} characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Choice:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not str or value not in self.values:
-            raise _invalid(path, f"must be one of {', '.join(self.values)}")
+            raise invalid(path, f"must be one of {', '.join(self.values)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not bool:
-            raise _invalid(path, "must be true or false")
+            raise invalid(path, "must be true or false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Only:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if value is not self.value:
-            raise _invalid(path, f"must be {str(self.value).lower().replace('none', 'null')}, or left out")
+            raise invalid(path, f"must be {str(self.value).lower().replace('none', 'null')}, or left out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Whole:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not int or not self.least <= value <= self.most:
-            raise _invalid(path, f"must be a whole number from {self.least} to {self.most}")
+            raise invalid(path, f"must be a whole number from {self.least} to {self.most}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Number:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) not in (int, float) or not self.least <= value <= self.most:
-            raise _invalid(path, f"must be a number from {self.least:g} to {self.most:g}")
+            raise invalid(path, f"must be a number from {self.least:g} to {self.most:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ class Sequence:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not list:
-            raise _invalid(path, "must be a list")
+            raise invalid(path, "must be a list")
         if not self.least <= len(value) <= self.most:
-            raise _invalid(path, f"must have {self.least} to {self.most} items")
+            raise invalid(path, f"must have {self.least} to {self.most} items")
         for index, item in enumerate(value):
             self.item.judge(item, f"{path}[{index}]")
 
@@ -114,9 +114,9 @@ class Table:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
-            raise _invalid(path, "must be an object")
+            raise invalid(path, "must be an object")
         if len(value) > self.most:
-            raise _invalid(path, f"must have at most {self.most} entries")
+            raise invalid(path, f"must have at most {self.most} entries")
         for name, item in value.items():
             self.key.judge(name, path)
             self.item.judge(item, path)
@@ -131,11 +131,11 @@ class Record:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
-            raise _invalid(path, "must be an object")
+            raise invalid(path, "must be an object")
         prefix = f"{path}." if path else ""
         for name in self.required:
             if name not in value:
-                raise _invalid(prefix + name, "is required")
+                raise invalid(prefix + name, "is required")
         fields = self.fields
         for name, item in value.items():
             rule = fields.get(name)
@@ -154,11 +154,11 @@ class Tagged:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
-            raise _invalid(path, "must be an object")
+            raise invalid(path, "must be an object")
         chosen = value.get(self.tag, self.absent)
         record = self.records.get(chosen) if type(chosen) is str else None
         if record is None:
-            raise _invalid(f"{path}.{self.tag}", f"must be one of {', '.join(self.records)}")
+            raise invalid(f"{path}.{self.tag}", f"must be one of {', '.join(self.records)}")
         record.judge(value, path)
 
 
@@ -172,7 +172,7 @@ class ByType:
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         rule = self.rules.get(type(value))
         if rule is None:
-            raise _invalid(path, f"must be {self.wanted}")
+            raise invalid(path, f"must be {self.wanted}")
         rule.judge(value, path)
 
 
@@ -182,7 +182,7 @@ class Anything:
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
-            raise _invalid(path, "must be an object")
+            raise invalid(path, "must be an object")
 
 
 def _unknown(path: str) -> Refusal:
