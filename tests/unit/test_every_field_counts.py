@@ -79,6 +79,7 @@ CASES: dict[str, Case] = {
     "template.spec": ({}, {"spec.template.spec.priorityClassName": "high"}),
     "replicas": ({}, {"spec.replicas": 2}),
     "serving.protocol": ({}, {"spec.serving": {"protocol": "Anthropic"}}),
+    "serving.allowFields": ({}, {"spec.serving": {"allowFields": ["top_k"]}}),
     "serving.transport": ({}, {"spec.serving": LOOPBACK}),
     "serving.socketPath": ({}, {"spec.serving": {"socketPath": "/run/other/a.sock"}}),
     "serving.port": ({"spec.serving": LOOPBACK}, {"spec.serving.port": 8001}),

@@ -15,7 +15,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bartizan.policy import jwks
+from bartizan.policy import fields, jwks
 from bartizan.policy.jwks import VerifyKey
 from bartizan.policy.limits import Scope
 from bartizan.policy.reasons import Reason
@@ -132,6 +132,8 @@ class GuardDocument:
     """Left out where there are none: such documents are, to the byte, what they were before there were issuers."""
     created: int = 0
     store: SharedStore | None = None
+    allow_fields: tuple[str, ...] = ()
+    """Fields of a request that pass though the protocol does not know them."""
 
 
 class DocumentError(Exception):
@@ -203,7 +205,14 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     issuers = tuple(_issuer(**issuer) for issuer in data.pop("issuers", ()))
     store = SharedStore(**data.pop("store")) if "store" in data else None
     document = GuardDocument(
-        endpoint=endpoint, keys=keys, requests=requests, tokens=tokens, issuers=issuers, store=store, **data
+        endpoint=endpoint,
+        keys=keys,
+        requests=requests,
+        tokens=tokens,
+        issuers=issuers,
+        store=store,
+        allow_fields=tuple(data.pop("allow_fields", ())),
+        **data,
     )
     _check(document)
     return document
@@ -230,6 +239,8 @@ def _check(document: GuardDocument) -> None:
     for kind in (document.requests, document.tokens):
         if not any(window.scope == Scope.CLIENT for window in kind):
             raise ValueError("a document without a client's limit of requests and of tokens would be no limit at all")
+    if not all(isinstance(name, str) and name not in fields.NEVER for name in document.allow_fields):
+        raise ValueError("a field that no owner can let through is let through")
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
     for names in ([issuer.issuer for issuer in document.issuers], [issuer.name for issuer in document.issuers]):
@@ -275,7 +286,7 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
-    for name in ("created", "issuers", "store"):
+    for name in ("allow_fields", "created", "issuers", "store"):
         if not content[name]:
             del content[name]
     return content

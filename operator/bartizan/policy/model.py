@@ -46,13 +46,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the model serves: `socket_path` with UnixSocket, `port` with Loopback."""
+    """How the model serves: `socket_path` with UnixSocket, `port` with Loopback; `allow_fields` beyond the protocol."""
 
     transport: Transport
     container: str
     socket_path: str | None = None
     port: int | None = None
     protocol: Protocol = Protocol.OPENAI
+    allow_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

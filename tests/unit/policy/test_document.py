@@ -143,3 +143,12 @@ def test_another_uid_or_key_is_another_document() -> None:
         for issuers in ((), (ISSUER,), (replace(ISSUER, clients=(client,)),), (replace(ISSUER, keys=()),))
     ]
     assert len(set(found)) == len(found)
+
+
+def test_fields_that_are_let_through_stand_first_and_only_where_there_are_some() -> None:
+    opened = replace(DOCUMENT, allow_fields=("min_p", "top_k"))
+    text = documents.encode(opened, KEY)
+    payload = base64.urlsafe_b64decode(text.split(".")[1] + "==")
+    assert payload == b'{"allow_fields":["min_p","top_k"],' + PAYLOAD[1:]
+    assert documents.decode(text.encode(), KEY.public_key(), ENDPOINT) == opened
+    assert documents.content_hash(opened) != documents.content_hash(DOCUMENT)

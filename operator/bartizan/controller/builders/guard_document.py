@@ -54,6 +54,7 @@ def build(
         concurrent_per_client=limits.concurrent_per_client,
         issuers=reach.issuers,
         store=reach.store.place if reach.store else None,
+        allow_fields=spec.serving.allow_fields,
     )
 
 

@@ -79,6 +79,5 @@ PROFILE = Profile(
 )
 
 
-def build(_terms: Terms) -> Profile:
-    """The same for every endpoint."""
-    return PROFILE
+def build(terms: Terms) -> Profile:
+    return terms.opened(PROFILE)

@@ -1,13 +1,13 @@
 """What a protocol profile is: its paths, the schema of each body, how answers are read, how it words a refusal."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector
-from bartizan.guard.profiles.schema import Rule
+from bartizan.guard.profiles.schema import FREE, Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
@@ -44,7 +44,7 @@ class Route:
     name: str
     method: bytes
     path: bytes
-    schema: Rule | None = None
+    schema: Record | None = None
     account: Account | None = None
     reading: Reading | None = None
     answers_text: bool = False
@@ -60,13 +60,6 @@ class Route:
     @property
     def has_body(self) -> bool:
         return self.schema is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What an endpoint's own document says of its protocol."""
-
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +79,25 @@ class Profile:
         """A label for audit and metrics, empty for a path that is none of ours."""
         route = self.routes.get(path)
         return route.name if route else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an endpoint's own document says of its protocol."""
+
+    model: str
+    allow_fields: tuple[str, ...] = ()
+
+    def open(self, record: Record) -> Record:
+        """The record with the fields that the owner lets through; what is known keeps its own rule."""
+        return Record({**dict.fromkeys(self.allow_fields, FREE), **record.fields}, record.required)
+
+    def opened(self, profile: Profile) -> Profile:
+        """The profile with those fields in every body."""
+        if not self.allow_fields:
+            return profile
+        routes = {path: self._opened(route) for path, route in profile.routes.items()}
+        return replace(profile, routes=routes)
+
+    def _opened(self, route: Route) -> Route:
+        return route if route.schema is None else replace(route, schema=self.open(route.schema))

@@ -9,6 +9,7 @@ from bartizan.guard.inspection import Inspector
 from bartizan.guard.profiles import answer_json
 from bartizan.guard.profiles import kserve_schema as schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
+from bartizan.guard.profiles.schema import Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import AnswerError, Tally
@@ -99,8 +100,9 @@ _READING = Reading(None, read_whole, no_usage, refused_whole)
 def build(terms: Terms) -> Profile:
     """Paths name the model, so that another one has none. A version of the model in the path would be another one."""
     model = f"/v2/models/{terms.model}".encode()
+    schema_of_infer = schema.infer(terms.open(Record(schema.PARAMETERS)))
     infer = Route(
-        "infer", b"POST", model + b"/infer", schema.INFER, _ACCOUNT, _READING, answers_text=True, is_of_model=True
+        "infer", b"POST", model + b"/infer", schema_of_infer, _ACCOUNT, _READING, answers_text=True, is_of_model=True
     )
     routes = (
         infer,

@@ -93,12 +93,19 @@ OUTPUT = Record(
     {"name": _NAME, "parameters": Record({"binary_data": Only(False), "classification": Whole(0, 1000)})}, ("name",)
 )
 PARAMETERS: Mapping[str, Rule] = {"binary_data_output": Only(False)}
-INFER = Record(
-    {
-        "id": Text(256),
-        "parameters": Record(PARAMETERS),
-        "inputs": Sequence(TENSOR, MAX_TENSORS, 1),
-        "outputs": Sequence(OUTPUT, MAX_TENSORS),
-    },
-    ("inputs",),
-)
+
+
+def infer(parameters: Record) -> Record:
+    """The body of an inference with these parameters."""
+    return Record(
+        {
+            "id": Text(256),
+            "parameters": parameters,
+            "inputs": Sequence(TENSOR, MAX_TENSORS, 1),
+            "outputs": Sequence(OUTPUT, MAX_TENSORS),
+        },
+        ("inputs",),
+    )
+
+
+INFER = infer(Record(PARAMETERS))

@@ -91,6 +91,5 @@ _ROUTES = (
 PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_body)
 
 
-def build(_terms: Terms) -> Profile:
-    """The same for every endpoint."""
-    return PROFILE
+def build(terms: Terms) -> Profile:
+    return terms.opened(PROFILE)

@@ -1,10 +1,11 @@
 """A schema as data: what a JSON value may be, judged with the path of what is wrong. Nothing unknown passes."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bartizan.guard.refusal import Refusal
+from bartizan.policy import fields
 from bartizan.policy.reasons import Reason
 
 MAX_SHOWN = 64
@@ -183,6 +184,27 @@ class Anything:
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
             raise invalid(path, "must be an object")
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Whatever JSON an owner lets through by its field's name; the parser bounds its size and depth.
+
+    What no owner can let through may not hide in it either: servers unpack some such objects into the request.
+    """
+
+    never: Container[str]
+    most: int = 1 << 16
+
+    def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
+        if type(value) is str and len(value) > self.most:
+            raise invalid(path, f"must have at most {self.most} characters")
+        for name in value if type(value) is dict else ():
+            if name in self.never:
+                raise _unknown(f"{path}.{name}")
+
+
+FREE = Free(fields.NEVER)
 
 
 def _unknown(path: str) -> Refusal:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy import names
+from bartizan.policy import fields, names
 from bartizan.policy.model import Serving, Transport
 from bartizan.policy.nodes import Absent, Node, show
 from bartizan.policy.protocols import Protocol
-from bartizan.policy.shapes import LABEL, Choice, Record, Whole
+from bartizan.policy.shapes import LABEL, Choice, Many, Record, Ruled, Text, Whole
 
 DEFAULT_SOCKET_PATH = "/run/model/model.sock"
 LONGEST_SOCKET_PATH = 100
@@ -17,6 +17,13 @@ GUARD_PORTS = (names.GUARD_PORT, names.STATUS_PORT, names.METRICS_PORT)
 
 _SOCKET_PATH = re.compile(r"/(run|tmp|srv|mnt|var/run|var/tmp)(/[A-Za-z0-9_][-A-Za-z0-9_.]*){2,}")
 _TAKEN = ("/run/secrets/", "/var/run/secrets/", "/run/bartizan/", "/var/run/bartizan/")
+
+
+_FIELD = Text(
+    64,
+    r"[a-z][a-z0-9_]*",
+    "is not a field's name; use lower-case letters, digits and '_', as in top_k",
+)
 
 
 def _socket_path(node: Node) -> str | Absent:
@@ -38,9 +45,22 @@ def _port(node: Node) -> int | Absent:
     return port
 
 
+def _field(node: Node) -> str | Absent:
+    name = _FIELD(node)
+    if isinstance(name, str) and (why := fields.NEVER.get(name)):
+        return node.refuse(f"{show(name)} is never let through: {why}; remove it")
+    return name
+
+
+def _judge_fields(node: Node, clean: list[str]) -> None:
+    if len(set(clean)) < len(clean):
+        node.refuse("names one field twice; name each once")
+
+
 judge = Record(
     {
         "protocol": Choice(tuple(Protocol)),
+        "allowFields": Ruled(Many(_field, fields.MOST), _judge_fields),
         "transport": Choice(tuple(Transport)),
         "socketPath": _socket_path,
         "port": _port,
@@ -54,16 +74,17 @@ def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -
     transport = Transport(section.get("transport", Transport.UNIX_SOCKET))
     container = _container(node, section, containers)
     protocol = Protocol(section.get("protocol", Protocol.OPENAI))
+    allowed = tuple(sorted(section.get("allowFields", ())))
     if transport is Transport.UNIX_SOCKET:
         if "port" in section:
             node.key("port", None).refuse("belongs to transport Loopback; remove it or set transport to Loopback")
         path = section.get("socketPath", DEFAULT_SOCKET_PATH)
-        return Serving(transport, container, socket_path=path, protocol=protocol)
+        return Serving(transport, container, socket_path=path, protocol=protocol, allow_fields=allowed)
     if "socketPath" in section:
         node.key("socketPath", None).refuse("belongs to transport UnixSocket; remove it or set transport to UnixSocket")
     if "port" not in section and not _was_refused(node, "port"):
         node.key("port", None).refuse("is missing; with transport Loopback name the port that the model server uses")
-    return Serving(transport, container, port=section.get("port", 0), protocol=protocol)
+    return Serving(transport, container, port=section.get("port", 0), protocol=protocol, allow_fields=allowed)
 
 
 def _was_refused(node: Node, field: str) -> bool:
