@@ -29,6 +29,7 @@ CRD = Path(__file__).parents[2] / "crds" / "bartizan.dev_modeldeployments.yaml"
 SCHEMA = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
 SELECTOR = {"from": {"namespaces": "Selector", "selector": {"matchLabels": {"a": "b"}}}}
+IMAGES = {"spec.serving": {"media": {"types": ["image/png"], "tokens": 100}}}
 LOOPBACK = {"transport": "Loopback", "port": 8000}
 KEYS = KeySet("https://cluster", (VerifyKey("key-1", ("RS256",), "AAAA"),))
 CONTAINERS = [{"name": name, "image": "x", "command": ["serve"]} for name in ("model", "other")]
@@ -80,6 +81,9 @@ CASES: dict[str, Case] = {
     "replicas": ({}, {"spec.replicas": 2}),
     "serving.protocol": ({}, {"spec.serving": {"protocol": "Anthropic"}}),
     "serving.allowFields": ({}, {"spec.serving": {"allowFields": ["top_k"]}}),
+    "serving.media.types": (IMAGES, {"spec.serving.media.types": ["image/gif"]}),
+    "serving.media.maxBytes": (IMAGES, {"spec.serving.media.maxBytes": 9}),
+    "serving.media.tokens": (IMAGES, {"spec.serving.media.tokens": 9}),
     "serving.transport": ({}, {"spec.serving": LOOPBACK}),
     "serving.socketPath": ({}, {"spec.serving": {"socketPath": "/run/other/a.sock"}}),
     "serving.port": ({"spec.serving": LOOPBACK}, {"spec.serving.port": 8001}),

@@ -9,6 +9,7 @@ from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.inspection import Leaf
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.refusal import Refusal
+from bartizan.policy.document import GuardDocument
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -57,8 +58,16 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     value.update(route.forced)
     costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
     canonical = strict_json.serialise(value)
-    most = costs.ceiling(value, len(canonical), route.account, enforcement.caps)
+    size = len(canonical) + _beyond_text(value, route, enforcement.document)
+    most = costs.ceiling(value, size, route.account, enforcement.caps)
     return Body(canonical, value, most, wants_stream=wants_stream, shows_usage=shows_usage)
+
+
+def _beyond_text(value: Mapping[str, Any], route: Route, document: GuardDocument) -> int:
+    """What images cost in tokens, less the characters in which they stand: those are read as no text."""
+    if route.images is None or document.media is None:
+        return 0
+    return sum(document.media.tokens - len(image) for image in route.images(value))
 
 
 _PLAIN = re.compile(r"[^ -~]")

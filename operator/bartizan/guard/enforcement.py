@@ -74,7 +74,7 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     return Enforcement(
         document=document,
         hash=documents.hash_of(text.strip().decode("ascii")),
-        profile=PROFILES[document.protocol](Terms(document.model, document.allow_fields)),
+        profile=PROFILES[document.protocol](Terms(document.model, document.allow_fields, document.media)),
         keys=keys,
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),

@@ -15,9 +15,10 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bartizan.policy import fields, jwks
+from bartizan.policy import fields, jwks, media
 from bartizan.policy.jwks import VerifyKey
 from bartizan.policy.limits import Scope
+from bartizan.policy.media import MediaTerms
 from bartizan.policy.reasons import Reason
 
 API_VERSION = "guard.bartizan.dev/v1"
@@ -134,6 +135,7 @@ class GuardDocument:
     store: SharedStore | None = None
     allow_fields: tuple[str, ...] = ()
     """Fields of a request that pass though the protocol does not know them."""
+    media: MediaTerms | None = None
 
 
 class DocumentError(Exception):
@@ -204,6 +206,8 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     tokens = tuple(TokenWindow(**window) for window in data.pop("tokens"))
     issuers = tuple(_issuer(**issuer) for issuer in data.pop("issuers", ()))
     store = SharedStore(**data.pop("store")) if "store" in data else None
+    images = media.read(data.pop("media")) if "media" in data else None
+    allowed = tuple(data.pop("allow_fields", ()))
     document = GuardDocument(
         endpoint=endpoint,
         keys=keys,
@@ -211,7 +215,8 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
         tokens=tokens,
         issuers=issuers,
         store=store,
-        allow_fields=tuple(data.pop("allow_fields", ())),
+        allow_fields=allowed,
+        media=images,
         **data,
     )
     _check(document)
@@ -286,7 +291,7 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
-    for name in ("allow_fields", "created", "issuers", "store"):
+    for name in ("allow_fields", "created", "issuers", "media", "store"):
         if not content[name]:
             del content[name]
     return content

@@ -7,6 +7,7 @@ from typing import Any
 
 from bartizan.policy import tokens
 from bartizan.policy.limits import Scope
+from bartizan.policy.media import MediaTerms
 from bartizan.policy.protocols import Protocol
 
 Manifest = Mapping[str, Any]
@@ -54,6 +55,7 @@ class Serving:
     port: int | None = None
     protocol: Protocol = Protocol.OPENAI
     allow_fields: tuple[str, ...] = ()
+    media: MediaTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)

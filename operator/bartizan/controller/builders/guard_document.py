@@ -55,6 +55,7 @@ def build(
         issuers=reach.issuers,
         store=reach.store.place if reach.store else None,
         allow_fields=spec.serving.allow_fields,
+        media=spec.serving.media,
     )
 
 

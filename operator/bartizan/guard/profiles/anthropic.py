@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 from bartizan.guard.costs import Account
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.profiles import anthropic_schema as schema
+from bartizan.guard.profiles import media
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.guard.request import Head
@@ -80,4 +83,12 @@ PROFILE = Profile(
 
 
 def build(terms: Terms) -> Profile:
-    return terms.opened(PROFILE)
+    if terms.media is None:
+        return terms.opened(PROFILE)
+    message, count = schema.with_images(partial(media.source, terms.media))
+    schemas = {_MESSAGES.path: message, _COUNT.path: count}
+    routes = {
+        path: replace(route, schema=schemas[route.path], images=media.of_message) if route.has_body else route
+        for path, route in PROFILE.routes.items()
+    }
+    return terms.opened(replace(PROFILE, routes=routes))

@@ -4,7 +4,7 @@ Left out on purpose, and so refused: tools that the server itself would run (web
 computer), what refers to something that was not inspected here (files, containers, documents by URL), and images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bartizan.guard.profiles.schema import (
     Anything,
@@ -74,15 +74,23 @@ _SEARCH_RESULT = _kind(
     cache_control=_CACHE,
 )
 _RESULTS: Mapping[str, Record] = {"text": _TEXT, "document": _DOCUMENT, "search_result": _SEARCH_RESULT}
-_TOOL_RESULT = _kind(
-    "tool_result",
-    "tool_use_id",
-    tool_use_id=_ID,
-    content=ByType({str: _LONG, list: Sequence(Tagged("type", _RESULTS), MAX_BLOCKS)}, "a string or a list of blocks"),
-    is_error=Flag(),
-    cache_control=_CACHE,
-)
-USER_BLOCKS: Mapping[str, Record] = {**_RESULTS, "tool_result": _TOOL_RESULT}
+
+
+def _of_user(shown: Mapping[str, Record]) -> Mapping[str, Record]:
+    """A user's blocks: what may be shown, by itself or as what a tool has given."""
+    blocks = Sequence(Tagged("type", shown), MAX_BLOCKS)
+    result = _kind(
+        "tool_result",
+        "tool_use_id",
+        tool_use_id=_ID,
+        content=ByType({str: _LONG, list: blocks}, "a string or a list of blocks"),
+        is_error=Flag(),
+        cache_control=_CACHE,
+    )
+    return {**shown, "tool_result": result}
+
+
+USER_BLOCKS = _of_user(_RESULTS)
 ASSISTANT_BLOCKS: Mapping[str, Record] = {
     "text": _TEXT,
     "thinking": _kind("thinking", "thinking", "signature", thinking=_LONG, signature=Text(MAX_OPAQUE)),
@@ -164,6 +172,16 @@ MESSAGE = Record(
     ("model", "messages", "max_tokens"),
 )
 COUNT = Record(_ASKED, ("model", "messages"))
+
+
+def with_images(source: Callable[[Rule], Rule]) -> tuple[Record, Record]:
+    """Both bodies where users may show images; `source` makes the rule of one from that of its data."""
+    image = _kind("image", "source", source=source(_LONG), cache_control=_CACHE)
+    user = _message("user", _of_user({**_RESULTS, "image": image}))
+    messages = Sequence(Tagged("role", {**MESSAGES, "user": user}), MAX_MESSAGES, 1)
+    message, count = ({**record.fields, "messages": messages} for record in (MESSAGE, COUNT))
+    return Record(message, MESSAGE.required), Record(count, COUNT.required)
+
 
 REFUSED: Mapping[str, str] = {
     "container": "it names files and skills on the server, which nobody has inspected",

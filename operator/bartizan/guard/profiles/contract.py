@@ -1,8 +1,8 @@
 """What a protocol profile is: its paths, the schema of each body, how answers are read, how it words a refusal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
@@ -11,6 +11,7 @@ from bartizan.guard.profiles.schema import FREE, Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
+from bartizan.policy.media import MediaTerms
 from bartizan.policy.tokens import Amount
 
 
@@ -56,6 +57,8 @@ class Route:
     """Whether the path names the model, and the body does not."""
     forced: Mapping[str, object] = field(default_factory=dict)
     """Fields of the body that the guard sets, whatever the caller says."""
+    images: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+    """Every image in a judged body, as it stands there, where images pass."""
 
     @property
     def has_body(self) -> bool:
@@ -87,6 +90,7 @@ class Terms:
 
     model: str
     allow_fields: tuple[str, ...] = ()
+    media: MediaTerms | None = None
 
     def open(self, record: Record) -> Record:
         """The record with the fields that the owner lets through; what is known keeps its own rule."""

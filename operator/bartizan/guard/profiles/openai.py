@@ -2,18 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 from bartizan.guard.costs import Account
+from bartizan.guard.profiles import media, responses_answers, responses_schema
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
-from bartizan.guard.profiles import responses_answers, responses_schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
 from bartizan.guard.refusal import CHALLENGED, STATUS, Refusal
 from bartizan.policy.reasons import Reason
 
 _CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",), asks_for_usage=True)
 _COMPLETION = Account("prompt", ("max_tokens",), ("n", "best_of"), each_item_is_answered=True, asks_for_usage=True)
-_CHOICES = Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event)
+CHOICES = Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event)
 _CODES = {
     **dict.fromkeys(CHALLENGED, "invalid_api_key"),
     Reason.RATE_LIMITED: "rate_limit_exceeded",
@@ -73,9 +74,9 @@ _RESPONSES = Reading(
     responses_answers.error_event,
 )
 _ROUTES = (
-    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, _CHOICES, answers_text=True),
-    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, _CHOICES, answers_text=True),
-    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input"), _CHOICES),
+    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, CHOICES, answers_text=True),
+    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, CHOICES, answers_text=True),
+    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input"), CHOICES),
     Route(
         "responses",
         b"POST",
@@ -92,4 +93,12 @@ PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_bo
 
 
 def build(terms: Terms) -> Profile:
-    return terms.opened(PROFILE)
+    if terms.media is None:
+        return terms.opened(PROFILE)
+    url, routes = media.data_url(terms.media), dict(PROFILE.routes)
+    for path, record, images in (
+        (b"/v1/chat/completions", schema.chat_with_images(url), media.of_chat),
+        (b"/v1/responses", responses_schema.response_with_images(url), media.of_response),
+    ):
+        routes[path] = replace(routes[path], schema=record, images=images)
+    return terms.opened(replace(PROFILE, routes=routes))

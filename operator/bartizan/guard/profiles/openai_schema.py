@@ -195,6 +195,17 @@ CHAT = Record(
     ("model", "messages"),
 )
 
+
+def chat_with_images(url: Rule) -> Record:
+    """The chat's body where users may show images."""
+    image = Record({"url": url, "detail": Choice(("auto", "low", "high"))}, ("url",))
+    part = Record({"type": Choice(("image_url",)), "image_url": image}, ("type", "image_url"))
+    parts = Sequence(Tagged("type", {"text": _TEXT_PART, "image_url": part}), MAX_PARTS, 1)
+    content = ByType({str: _LONG, list: parts}, "a string or a list of parts")
+    roles = {**MESSAGES, "user": _message("user", "content", content=content, name=_NAME)}
+    return Record({**CHAT.fields, "messages": Sequence(Tagged("role", roles), MAX_MESSAGES, 1)}, CHAT.required)
+
+
 COMPLETION = Record(
     {
         **_SAMPLING,

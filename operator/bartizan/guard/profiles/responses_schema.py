@@ -190,6 +190,19 @@ RESPONSE = Record(
     },
     ("model", "input"),
 )
+
+
+def response_with_images(url: Rule) -> Record:
+    """The body where users may show images."""
+    detail = Nullable(Choice(("auto", "low", "high")))
+    image = _kind("input_image", "image_url", image_url=url, detail=detail)
+    parts = Sequence(Tagged("type", {"input_text": _INPUT_TEXT, "input_image": image}), MAX_PARTS)
+    user = _message("user", ByType({str: _LONG, list: parts}, "a string or a list of parts"))
+    item = Tagged("type", {"message": Tagged("role", {**MESSAGES, "user": user}), **ITEMS}, absent="message")
+    given = ByType({str: _LONG, list: Sequence(item, MAX_ITEMS, 1)}, "a string or a list of items")
+    return Record({**RESPONSE.fields, "input": given}, RESPONSE.required)
+
+
 FORCED: Mapping[str, object] = {"store": False}
 """Servers keep a response unless they are told not to."""
 

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from bartizan.policy import fields, names
+from bartizan.policy import fields, media, names
+from bartizan.policy.media import MediaTerms
 from bartizan.policy.model import Serving, Transport
 from bartizan.policy.nodes import Absent, Node, show
 from bartizan.policy.protocols import Protocol
@@ -57,10 +59,26 @@ def _judge_fields(node: Node, clean: list[str]) -> None:
         node.refuse("names one field twice; name each once")
 
 
+def _judge_types(node: Node, clean: list[str]) -> None:
+    if len(set(clean)) < len(clean):
+        node.refuse("names one type twice; name each once")
+
+
+_MEDIA = Record(
+    {
+        "types": Ruled(Many(Choice(media.TYPES), len(media.TYPES), 1), _judge_types),
+        "maxBytes": Whole(1, media.MOST_BYTES),
+        "tokens": Whole(1, media.MOST_TOKENS),
+    },
+    required=("types", "tokens"),
+)
+
+
 judge = Record(
     {
         "protocol": Choice(tuple(Protocol)),
         "allowFields": Ruled(Many(_field, fields.MOST), _judge_fields),
+        "media": _MEDIA,
         "transport": Choice(tuple(Transport)),
         "socketPath": _socket_path,
         "port": _port,
@@ -74,17 +92,32 @@ def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -
     transport = Transport(section.get("transport", Transport.UNIX_SOCKET))
     container = _container(node, section, containers)
     protocol = Protocol(section.get("protocol", Protocol.OPENAI))
-    allowed = tuple(sorted(section.get("allowFields", ())))
+    served = Serving(
+        transport,
+        container,
+        protocol=protocol,
+        allow_fields=tuple(sorted(section.get("allowFields", ()))),
+        media=_build_media(node, section, protocol),
+    )
     if transport is Transport.UNIX_SOCKET:
         if "port" in section:
             node.key("port", None).refuse("belongs to transport Loopback; remove it or set transport to Loopback")
-        path = section.get("socketPath", DEFAULT_SOCKET_PATH)
-        return Serving(transport, container, socket_path=path, protocol=protocol, allow_fields=allowed)
+        return replace(served, socket_path=section.get("socketPath", DEFAULT_SOCKET_PATH))
     if "socketPath" in section:
         node.key("socketPath", None).refuse("belongs to transport UnixSocket; remove it or set transport to UnixSocket")
     if "port" not in section and not _was_refused(node, "port"):
         node.key("port", None).refuse("is missing; with transport Loopback name the port that the model server uses")
-    return Serving(transport, container, port=section.get("port", 0), protocol=protocol, allow_fields=allowed)
+    return replace(served, port=section.get("port", 0))
+
+
+def _build_media(node: Node, section: Mapping[str, Any], protocol: Protocol) -> MediaTerms | None:
+    given = section.get("media")
+    if given is None:
+        return None
+    if protocol is Protocol.KSERVE_V2:
+        node.key("media", None).refuse("is of no use with protocol KServeV2, where images are tensors; remove it")
+    max_bytes = given.get("maxBytes", media.DEFAULT_MAX_BYTES)
+    return MediaTerms(tuple(sorted(given.get("types", ()))), max_bytes, given.get("tokens", 0))
 
 
 def _was_refused(node: Node, field: str) -> bool:
