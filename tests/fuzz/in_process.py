@@ -71,7 +71,7 @@ class CountingModel:
         self.requests: list[tuple[bytes, bytes]] = []
         self.turns = 0
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver) -> None:
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes) -> None:  # noqa: ARG002 -- as an upstream has it
         self.requests.append((path, body))
         receiver.begin(Unheard())
         receiver.sent()

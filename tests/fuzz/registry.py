@@ -14,6 +14,7 @@ NAMES = (
     "bypass",
     "event_stream",
     "stream_answer",
+    "typed_stream",
     "whole_answer",
     "rates",
     "budgets",

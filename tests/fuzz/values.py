@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from bartizan.guard.profiles import schema
+from bartizan.guard.profiles import kserve_schema, schema
 
 TEXTS = (
     *("", "a", "user", "text", "function", "demo", "é", "😀", "\u200b", "\u202e", "\x00", "\ud800", "\udc00", "\ufeff"),
@@ -70,11 +70,24 @@ class Wisher:
                 return self._record(rule)
             case schema.Tagged(tag, records):
                 name, record = chance.choice(list(records.items()))
-                return Object([pair for pair in self._record(record) if pair[0] != tag] + [(tag, name)])
+                return Object([pair for pair in self._of(record) if pair[0] != tag] + [(tag, name)])
+            case schema.Only(value):
+                return value
+            case kserve_schema.Tensor(record):
+                return self._tensor(record)
             case schema.ByType(rules):
                 return self.of(chance.choice(list(rules.values())))
         found = anything(chance, 3)  # free-form JSON, and rules that are not known here
         return found if isinstance(found, Object) else Object([(chance.choice(self._texts), found)])
+
+    def _tensor(self, record: schema.Record) -> Object:
+        """Mostly of as many elements as its shape says, and of its datatype."""
+        count = self._chance.randrange(4)
+        texts, numbers = ("BYTES", self._texts), (self._chance.choice(("INT8", "FP32", "UINT64")), NUMBERS)
+        datatype, some = self._chance.choice((texts, texts, numbers))
+        data = [self._chance.choice(some) for _ in range(count)]
+        rest = [pair for pair in self._record(record) if pair[0] not in ("shape", "datatype", "data")]
+        return Object([*rest, ("shape", [count]), ("datatype", datatype), ("data", data)])
 
     def _record(self, rule: schema.Record) -> Object:
         chance = self._chance

@@ -136,7 +136,7 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection = UpstreamConnection(_SOCKET, answer_seconds=60)
     connection.connection_made(cast("asyncio.Transport", Transport()))
     asked = Asked(bool(manners & STREAMS), shows_usage=False, answers_text=bool(manners & ANSWERS_TEXT), most_output=8)
-    reader = Reader(asked, openai.PROFILE.reading, LetPass(), Tally())
+    reader = Reader(asked, openai.CHOICES, LetPass(), Tally())
     relay = Relay(Reply(wire, "req_1", has_body=True), reader, sent=lambda: None, first_byte=lambda: None)
     done = connection.send(b"", relay)
     for piece in cut:

@@ -17,7 +17,7 @@ ENFORCED = {
     name: enforcement.prepare(document(protocol=name, max_output_tokens=4096), b"") for name in enforcement.PROFILES
 }
 ROUTES = [
-    (name, route) for name, profile in enforcement.PROFILES.items() for route in profile.routes.values() if route.schema
+    (name, route) for name, enforced in ENFORCED.items() for route in enforced.profile.routes.values() if route.schema
 ]
 
 
@@ -45,21 +45,24 @@ def judge(case: bytes) -> None:
         return
     sent = json.loads(judged.canonical)
     assert same(sent, dict(judged.value)), "what is sent is not what was judged"
-    assert sent["model"] == "demo"
+    assert route.is_of_model or sent["model"] == "demo"
     asked = json.loads(case[1:])
     changed = {
         name for name in {*sent, *asked} if name not in sent or name not in asked or not same(sent[name], asked[name])
     }
-    assert changed <= {"max_tokens", "max_completion_tokens", "stream_options"}, f"the guard changed {changed}"
-    if route.answers_text:
-        assert 1 <= sent["max_tokens"] <= 4096, "the model is not told how much it may say"
-        assert judged.most.output >= sent["max_tokens"], "less is held than the model may say"
+    told = route.account.output if route.account else ()
+    assert changed <= {*told, "stream_options", *route.forced}, f"the guard changed {changed}"
+    assert {name: sent[name] for name in route.forced} == dict(route.forced)
+    if told:
+        assert 1 <= sent[told[0]] <= 4096, "the model is not told how much it may say"
+        assert judged.most.output >= sent[told[0]], "less is held than the model may say"
+    assert judged.most.output or not route.answers_text
     assert judged.most.input >= len(judged.canonical), "less is held than the model may read"
 
 
 def _judge_refusal(profile: str, refused: Refusal) -> None:
     assert 400 <= refusal.STATUS[refused.reason] < 500, f"a body is the caller's own fault: {refused}"
-    told = enforcement.PROFILES[profile].refusal_body(refused)
+    told = ENFORCED[profile].profile.refusal_body(refused, "req_1")
     assert told.isascii(), "a refusal in odd characters"
     assert len(told) < 2048, "a refusal that repeats too much"
     assert isinstance(json.loads(told), dict)

@@ -1,0 +1,83 @@
+"""Streams of typed events, Anthropic's and those of responses: the same at any cut, and past the seam nothing."""
+
+import json
+import random
+from typing import Any
+
+from tests.fuzz.mutation import Mutator, pieces, with_cuts
+from tests.fuzz.stream_words import WORDS
+from tests.fuzz.target import Target
+from tests.fuzz.targets.stream_answer import Recorder
+from tests.unit.guard import streams, test_anthropic_answers, test_responses_answers
+from tests.unit.guard.inspectors import Blot
+
+from bartizan.guard.answers import Streamed
+from bartizan.guard.event_stream import EventStream
+from bartizan.guard.profiles import anthropic_answers, responses_answers
+from bartizan.guard.refusal import Refusal
+from bartizan.guard.tally import Tally
+
+READERS: tuple[streams.Maker, ...] = (anthropic_answers.EventReader, responses_answers.EventReader)
+EVENTS = tuple(
+    tuple(streams.named(event) for event in events)
+    for events in (test_anthropic_answers.STREAM, test_responses_answers.STREAM)
+)
+_MUTATORS = tuple(
+    Mutator(events, (*WORDS, b'"type":', b'"delta":', b'"index":1', b'"output_index":1', b"secret"))
+    for events in EVENTS
+)
+NAMES = ("type", "id", "item_id", "call_id", "object", "status", "role", "model", "obfuscation", "stop_reason",
+         "service_tier")  # fmt: skip
+"""Fields that say what something is."""
+
+
+def make(chance: random.Random) -> bytes:
+    number = chance.randrange(len(READERS))
+    parts = list(EVENTS[number])
+    for _ in range(chance.choice((0, 0, 1, 3))):
+        parts.pop(chance.randrange(len(parts)))
+    if chance.random() < 0.7:
+        parts.insert(chance.randrange(len(parts) + 1), _MUTATORS[number].make(chance))
+    return bytes([number + len(READERS) * chance.randrange(8)]) + with_cuts(b"".join(parts), chance)
+
+
+def judge(case: bytes) -> None:
+    number, cut = case[0] if case else 0, pieces(case[1:])
+    maker, most = READERS[number % len(READERS)], number // len(READERS)
+    passed, out, seam = _read(maker, cut, Recorder(0))
+    assert passed == _read(maker, [b"".join(cut)], Recorder(0))[0], "a cut decides whether the stream is whole"
+    held_passed, _, holding = _read(maker, cut, Recorder(most))
+    if passed:
+        assert held_passed, "holding back breaks a stream"
+        assert holding.given == holding.seen == seam.seen, "holding back loses text"
+    _, blotted, _ = _read(maker, cut, Blot("secret"))
+    for event in EventStream().feed(blotted):
+        if event.data is not None:
+            value = json.loads(event.data)
+            assert event.name.decode() == value["type"], "a name that nobody has inspected"
+            assert "secret" not in json.dumps(_texts(value)), "past the seam"
+    assert len(out) < 4 * sum(map(len, cut)) + 4096
+
+
+def _read(maker: streams.Maker, cut: list[bytes], inspector: Any) -> tuple[bool, bytes, Any]:
+    """Whether the stream was read to its end, and what went out of it."""
+    tally, out = Tally(), b""
+    answer = Streamed(maker(inspector, tally, False), tally, streams.MOST_OUTPUT)
+    try:
+        for piece in cut:
+            out += answer.piece(piece)
+        return True, out + answer.end(), inspector
+    except Refusal:
+        return False, out, inspector
+    finally:
+        assert tally.floor >= 0
+
+
+def _texts(value: Any) -> Any:
+    """The value without what says what something is."""
+    if isinstance(value, dict):
+        return [_texts(item) for name, item in value.items() if name not in NAMES]
+    return [_texts(item) for item in value] if isinstance(value, list) else value
+
+
+TARGET = Target("typed_stream", make, judge)
