@@ -183,7 +183,10 @@ def test_of_a_known_event_what_the_protocol_does_not_name_goes_no_further() -> N
     for event in noisy:
         if event["type"] == "content_block_delta":
             event["delta"] = {**event["delta"], "note": "secret"}
+    noisy[0]["message"] = {**noisy[0]["message"], "kv_transfer_params": {"note": "secret"}}
     assert streams.read(passed(LetPass(), *noisy)) == streams.read(WIRE)
+    whole = json.dumps({**MESSAGE, "prompt_token_ids": [1]}).encode()
+    assert json.loads(answers.read_whole(whole, LetPass(), Tally())) == MESSAGE
 
 
 def test_every_other_string_of_a_stream_is_seen() -> None:

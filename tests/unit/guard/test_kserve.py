@@ -223,6 +223,11 @@ def test_every_text_of_an_answer_is_seen() -> None:
     assert b"secret" not in kserve.read_whole(body, Blot("secret"), Tally())
 
 
+def test_of_an_answer_what_the_protocol_does_not_name_goes_no_further() -> None:
+    body = answered(tensor("FP32", [1, 2]), timings={"note": "secret"})
+    assert json.loads(kserve.read_whole(body, LetPass(), Tally())) == json.loads(answered(tensor("FP32", [1, 2])))
+
+
 def test_numbers_pass_byte_for_byte() -> None:
     body = answered(tensor("FP32", [[1.5, 2], [3, 4]], [2, 2]), tensor("BOOL", [True]), tensor("INT8", [], [0]))
     holding = HoldBack(0)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import Response
 from tests.unit.guard import streams
 from tests.unit.guard.inspectors import Blot, HoldBack
 from tests.unit.guard.streams import Event
@@ -199,6 +200,19 @@ def test_of_a_delta_what_the_protocol_does_not_name_goes_no_further() -> None:
              "logprobs": [{"token": "secret"}]}  # fmt: skip
     (out, _) = streams.read(passed(LetPass(), noisy, {**last(), "sequence_number": 1}))
     assert out == {**deltas("output_text", 0, "content_index", "x")[0], "sequence_number": 0, "logprobs": []}
+
+
+def test_of_a_response_what_the_protocol_does_not_name_goes_no_further() -> None:
+    raw = {"output_messages": [{"tokens": [1, 2]}]}
+    (out,) = streams.read(passed(LetPass(), *numbered(last("completed", MESSAGE, **raw))))
+    assert out["response"] == last("completed", MESSAGE)["response"]
+    whole = json.dumps(response("completed", MESSAGE, **raw)).encode()
+    assert json.loads(answers.read_whole(whole, LetPass(), Tally())) == response("completed", MESSAGE)
+    described = set(Response.model_fields) - {name for name in Response.model_fields if name.startswith("prompt_cache")}
+    assert answers._RESPONSE - described == {"store"}, "servers say it back"
+    assert described - answers._RESPONSE == {
+        "access_programs", "image", "input_transformations", "moderation", "tool_usage"
+    }, "they tell of what is refused"  # fmt: skip
 
 
 def test_a_whole_response_is_seen_in_every_text() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Container
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bartizan.guard.inspection import Inspector, Place, Step
@@ -36,6 +37,15 @@ def encode(value: dict[str, Any]) -> bytes:
         return _ENCODER.encode(value).encode("ascii")
     except ValueError as error:
         raise AnswerError("a number that JSON does not know") from error
+
+
+def trim(holder: dict[str, Any], fields: AbstractSet[str]) -> bool:
+    """Leave out what the protocol does not name: nobody would look for a text there. Whether there was something."""
+    if holder.keys() <= fields:
+        return False
+    for name in holder.keys() - fields:
+        del holder[name]
+    return True
 
 
 def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[Step, ...], but: Container[str]) -> bool:

@@ -29,6 +29,10 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "ping": frozenset({"type"}),
 }
 """The events that pass, and what of them does."""
+_MESSAGE = frozenset(
+    {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"}
+)
+"""What of a message passes, whole or at the start of its stream."""
 _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json",
           "signature_delta": "signature"}  # fmt: skip
 """Each kind of delta, and the field of it whose pieces are one text."""
@@ -61,9 +65,7 @@ class EventReader:
             if kind == "error":
                 raise AnswerError("an error within the stream")
             return []
-        has_more = not event.keys() <= fields
-        if has_more:
-            event = {name: value for name, value in event.items() if name in fields}
+        has_more = answer_json.trim(event, fields)
         before, has_changed = self._read(kind, event)
         out = answer_json.encode(event) if has_more or has_changed else data
         return [*before, Event(out, kind.encode())]
@@ -122,7 +124,8 @@ class EventReader:
             raise AnswerError("a message that is none")
         if holder.get("usage") is not None:
             self.tally.said = usage(holder["usage"], self.tally.said)
-        return answer_json.see(self.inspector, described, _OF_MESSAGE, ("message",), _NAMES)
+        has_more = described is holder and answer_json.trim(described, _MESSAGE)
+        return answer_json.see(self.inspector, described, _OF_MESSAGE, ("message",), _NAMES) or has_more
 
     def _grow(self, index: int, name: str, text: str) -> str:
         self._open.setdefault(index, {})[name] = None
@@ -150,7 +153,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without content")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"], None)
-    has_changed = False
+    has_changed = answer_json.trim(answer, _MESSAGE)
     for index, block in enumerate(blocks):
         if not isinstance(block, dict):
             raise AnswerError("a block that is none")

@@ -20,6 +20,8 @@ MAX_DEPTH = 8
 
 _ACCOUNT = Account("inputs", says_no_output=True)
 _NAMES = frozenset({"name", "datatype", "shape"})
+_FIELDS = frozenset({"model_name", "model_version", "id", "parameters", "outputs"})
+"""What of an answer passes."""
 _ALL = -1
 """Stands for the index of texts that belong to no output."""
 
@@ -45,7 +47,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     outputs = answer.get("outputs")
     if not isinstance(outputs, list):
         raise AnswerError("an answer without outputs")
-    has_changed = False
+    has_changed = answer_json.trim(answer, _FIELDS)
     for index, output in enumerate(outputs):
         if not isinstance(output, dict):
             raise AnswerError("an output that is none")

@@ -7,7 +7,7 @@ from typing import Any
 from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
-from bartizan.guard.profiles.answer_json import MAX_DEPTH, encode, load
+from bartizan.guard.profiles.answer_json import MAX_DEPTH, encode, load, trim
 from bartizan.guard.tally import AnswerError, Tally
 from bartizan.policy.tokens import Amount
 
@@ -46,7 +46,7 @@ class ChunkReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list) or chunk.get("error") is not None:
             raise AnswerError("a chunk that holds no choices, or an error")
-        has_changed = _leave_out_unknown(chunk) | self._read_usage(chunk, has_choices=bool(choices))
+        has_changed = trim(chunk, _FIELDS) | self._read_usage(chunk, has_choices=bool(choices))
         before: list[Event] = []
         for choice in choices:
             has_changed |= self._read_choice(choice)
@@ -124,7 +124,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without choices")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
-    has_changed = _leave_out_unknown(answer)
+    has_changed = trim(answer, _FIELDS)
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")
@@ -136,15 +136,6 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
                 holder[key], has_changed = released, True
         tally.floor += 1
     return encode(answer) if has_changed else body
-
-
-def _leave_out_unknown(answer: dict[str, Any]) -> bool:
-    """Whether there was anything to leave out."""
-    if answer.keys() <= _FIELDS:
-        return False
-    for name in answer.keys() - _FIELDS:
-        del answer[name]
-    return True
 
 
 def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent

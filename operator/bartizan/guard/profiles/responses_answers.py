@@ -61,6 +61,16 @@ _OF_DELTA = frozenset(
 )
 _EMPTY = "logprobs"
 """Clients look for this list in a delta; of what may stand in it, tokens as text, nothing goes on."""
+_RESPONSE = frozenset(
+    {
+        "id", "object", "created_at", "completed_at", "status", "error", "incomplete_details", "model",
+        "output", "usage", "instructions", "metadata", "parallel_tool_calls", "temperature", "top_p",
+        "tool_choice", "tools", "max_output_tokens", "max_tool_calls", "previous_response_id", "reasoning",
+        "service_tier", "store", "background", "text", "truncation", "user", "safety_identifier",
+        "top_logprobs", "prompt", "conversation",
+    }
+)  # fmt: skip
+"""What of a response passes."""
 _OF_RESPONSE = -1
 """Stands for the index of texts that belong to no output item."""
 
@@ -142,7 +152,9 @@ class EventReader:
             self._read_usage(event)
         else:
             before = []
-        return before, self._see_all(event, _index(event), ())
+        response = event.get("response")
+        has_more = isinstance(response, dict) and answer_json.trim(response, _RESPONSE)
+        return before, self._see_all(event, _index(event), ()) or has_more
 
     def _rest(self, growing: Growing | None) -> list[dict[str, Any]]:
         if growing is None:
@@ -203,7 +215,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("a response without output")
     if response.get("usage") is not None:
         tally.said = usage(response["usage"])
-    has_changed = False
+    has_changed = answer_json.trim(response, _RESPONSE)
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise AnswerError("an output item that is none")
