@@ -87,11 +87,13 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
 	@$(PYTEST) -n 3 --dist loadscope tests/e2e
 
-.PHONY: fuzz fuzz-wire
+.PHONY: fuzz fuzz-wire faults
 fuzz: $(VENV)/.complete ## Try the guard's readers with N cases of each kind; SEED=… repeats a run
 	@$(RUN) PYTHONPATH=operator python -m tests.fuzz --cases $(or $(N),100000) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 fuzz-wire: $(VENV)/.complete ## Try a running guard with N exchanges of raw bytes on sockets
 	@$(RUN) PYTHONPATH=operator python -m tests.fuzz.wire.run --cases $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+faults: $(VENV)/.complete ## Strike a guard under load N times with each fault: kills, stalls, full disks, used-up memory
+	@$(RUN) PYTHONPATH=operator python -m tests.faults --times $(or $(N),10)
 
 .PHONY: bench bench-cluster bench-node bench-guard
 bench: bench-cluster bench-node bench-guard ## Print every figure that the docs name

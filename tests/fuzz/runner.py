@@ -65,13 +65,13 @@ def run(target: Target, seed: int, numbers: Iterable[int]) -> Tally:
 
 
 def run_all(chosen: Sequence[Target], seed: int, cases: int, processes: int) -> Iterator[Tally]:
-    """One tally for each target, in order, with the seconds that it took by the clock."""
+    """One tally for each target, in order, with the seconds that it took by the clock, and one finding of each kind."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for target in chosen:
             began = time.monotonic()
             shares = [(target.name, seed, begin, min(begin + SHARE, cases)) for begin in range(0, cases, SHARE)]
             tallies = pool.map(_run_share, shares, chunksize=1)
-            findings = tuple(finding for tally in tallies for finding in tally.findings)
+            findings = tuple({_kind(found.what): found for tally in tallies for found in tally.findings}.values())
             yield Tally(target.name, sum(tally.cases for tally in tallies), time.monotonic() - began, findings)
 
 

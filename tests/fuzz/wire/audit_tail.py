@@ -7,13 +7,14 @@ from pathlib import Path
 
 
 class AuditTail:
-    """`allowed` counts bodies by their hash, `decisions` all decisions, `open` the requests without an outcome."""
+    """`allowed` counts bodies by hash, `decisions` all decisions; `requests` are their ids, `open` those not ended."""
 
     def __init__(self, file: Path) -> None:
         self.allowed: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.decisions = 0
         self.open: set[str] = set()
+        self.requests: set[str] = set()
         self._file = file
         self._at = 0
         self._previous = "0" * 64
@@ -39,6 +40,7 @@ class AuditTail:
         if entry["audit"] != "decision":
             return
         self.decisions += 1
+        self.requests.add(entry["request"])
         self.reasons[entry["reason"]] += 1
         if entry["reason"] == "Allowed":
             self.open.add(entry["request"])
