@@ -1,0 +1,86 @@
+"""What two parsers might read differently, and headers that claim something, tried over real sockets."""
+
+import re
+
+import pytest
+from tests.unit.guard.running import (
+    Guard,
+    Model,
+    chat,
+    forwarded,
+    request_bytes,
+)
+from tests.unit.guard.threats.raw import BODY, status
+
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+LENGTH = b"Content-Length: %d" % len(BODY)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request_bytes(CHUNKED, b"Content-Length: %d" % len(CHUNKED), b"Transfer-Encoding: chunked"),
+        request_bytes(CHUNKED, b"Transfer-Encoding: chunked", b"Content-Length: %d" % len(CHUNKED)),
+        request_bytes(BODY, LENGTH, LENGTH),
+        request_bytes(BODY, LENGTH, b"Content-Length: 1"),
+        request_bytes(BODY, b"Content-Length: %d, %d" % (len(BODY), len(BODY))),
+        request_bytes(BODY, b"Content-Length: +%d" % len(BODY)),
+        request_bytes(BODY, b"Content-Length: 0x%x" % len(BODY)),
+        request_bytes(BODY, b"Content-Length: -1"),
+        request_bytes(BODY, b"Content-Length : %d" % len(BODY)),
+        request_bytes(BODY, b"Content-Length: 99999999999999999999"),
+        request_bytes(CHUNKED, b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
+        request_bytes(CHUNKED, b"Transfer-Encoding: xchunked"),
+        request_bytes(CHUNKED, b"Transfer-Encoding: chunked, identity"),
+        request_bytes(CHUNKED, b"Transfer-Encoding: identity, chunked"),
+        request_bytes(CHUNKED, b"Transfer-Encoding : chunked"),
+        request_bytes(CHUNKED, b"Transfer-Encoding:\x0bchunked"),
+        request_bytes(CHUNKED, b" Transfer-Encoding: chunked"),
+        request_bytes(b"%x;a=b\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), b"Transfer-Encoding: chunked"),
+        request_bytes(b"%x\n%b\n0\n\n" % (len(BODY), BODY), b"Transfer-Encoding: chunked"),
+        request_bytes(b"0x%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), b"Transfer-Encoding: chunked"),
+        request_bytes(b"ffffffffffffffff1\r\n%b\r\n0\r\n\r\n" % BODY, b"Transfer-Encoding: chunked"),
+        request_bytes(CHUNKED[:-2] + b"Authorization: Bearer x\r\n\r\n", b"Transfer-Encoding: chunked"),
+        request_bytes(BODY).replace(b"\r\n", b"\n"),
+        request_bytes(BODY, b"X-Folded: a\r\n b"),
+        request_bytes(BODY, b"X-Bare: a\rb"),
+        request_bytes(BODY, b"X-Null: a\x00b"),
+        request_bytes(BODY, b"No colon here"),
+        request_bytes(BODY, b": no name"),
+        request_bytes(BODY, b"Connection: close") + request_bytes(BODY),
+    ],
+)
+def test_t28_what_two_parsers_might_read_differently_is_refused(guard: Guard, data: bytes) -> None:
+    answer = guard.raw(data)
+    assert status(answer) == 400
+    assert len(re.findall(rb"HTTP/1.1 \d", answer)) == 1
+
+
+def test_t28_a_request_behind_a_request_reaches_nobody(guard: Guard, model: Model) -> None:
+    before = len(model.received())
+    alive = b"Connection: keep-alive"
+    answer = guard.raw(request_bytes(BODY, alive) + request_bytes(BODY.replace(b"never", b"smuggled"), alive))
+    assert (status(answer), answer.count(b"HTTP/1.1 ")) == (200, 1)
+    assert b"Connection: close" in answer
+    assert [event["body"] for event in model.received()[before:]] == [forwarded(chat("never to be seen"))]
+
+
+@pytest.mark.parametrize(
+    "line", [b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/3", b"RTSP/1.0", b"", b"http/1.1"]
+)
+def test_t28_other_versions_are_refused(guard: Guard, line: bytes) -> None:
+    assert status(guard.raw(request_bytes(BODY).replace(b"HTTP/1.1", line, 1))) == 400
+
+
+@pytest.mark.parametrize("host", [b"", b"Host: \r\n", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nHost: a\r\n"])
+def test_t28_a_request_has_one_host(guard: Guard, host: bytes) -> None:
+    assert status(guard.raw(request_bytes(BODY).replace(b"Host: guard\r\n", host))) == 400
+
+
+def test_t31_nothing_of_the_callers_header_reaches_the_model(guard: Guard, model: Model) -> None:
+    forged = {"X_Bartizan_Client": "admin", "X_Forwarded_For": "10.0.0.1", "X_Forwarded_Client_Cert": "Subject=root",
+              "Forwarded": "for=admin", "X_Conversation_Id": "survive", "Cookie": "a=b", "Traceparent": "00-1-1-00",
+              "Accept_Encoding": "gzip", "User_Agent": "forged"}  # fmt: skip
+    assert guard.ask(chat("headers"), **forged).status == 200
+    names = set(model.received()[-1]["headers"])
+    assert names == {"host", "content-type", "content-length", "accept"}
