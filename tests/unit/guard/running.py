@@ -245,13 +245,19 @@ def request_bytes(body: bytes = b"", *lines: bytes, path: bytes = CHAT.encode(),
 
 
 @contextlib.contextmanager
-def guard(folder: Path, upstream: str, *flags: str, given: GuardDocument | None = DOCUMENT) -> Iterator[Guard]:
+def guard(
+    folder: Path,
+    upstream: str,
+    *flags: str,
+    given: GuardDocument | None = DOCUMENT,
+    module: str = "bartizan.guard.main",
+) -> Iterator[Guard]:
     """A started guard in front of `upstream`, ended and reaped at the exit whatever happened."""
     if given is not None:
         (folder / "document").write_text(documents.encode(given, SIGNING_KEY))
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
     with (folder / "audit").open("wb") as audit, (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "bartizan.guard.main", *arguments(folder, upstream), *flags]
+        command = [sys.executable, "-m", module, *arguments(folder, upstream), *flags]
         process = subprocess.Popen(command, env=environment, stdout=audit, stderr=log)
     try:
         yield Guard(folder, process, eventually(lambda: ports_of(folder, process), "the guard has started"))

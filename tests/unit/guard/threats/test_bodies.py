@@ -212,3 +212,29 @@ def test_t47_what_multiplies_the_cost_is_bounded(guard: Guard, more: dict[str, o
 @pytest.mark.parametrize("more", [{"n": 9}, {"best_of": 9}, {"prompt": [1, 2, 3]}, {"prompt": ["x"] * 2049}])
 def test_t47_plain_completions_are_bounded_too(guard: Guard, more: dict[str, object]) -> None:
     assert guard.ask({"model": "demo", "prompt": "x", **more}, path="/v1/completions").status == 400
+
+
+EVASIONS = {
+    "zero width": "bo\u200bmb \u200c\u200d\u2060\ufeff",
+    "tags": "a\U000e0062\U000e006f\U000e006d\U000e0062",
+    "homoglyphs": "b\u043emb \uff42\uff4f\uff4d\uff42 \U0001d41b\U0001d428",
+    "right to left": "\u202ebmob\u202c \u2066x\u2069",
+    "variation selectors": "b\ufe0fo\ufe01m\U000e0101b",
+    "combining": "bo\u0301\u0327mb e\u0301 \u00e9",
+}
+
+
+@pytest.mark.parametrize("text", EVASIONS.values(), ids=EVASIONS)
+def test_t44_odd_text_reaches_the_model_as_it_was_judged(guard: Guard, model: Model, text: str) -> None:
+    """Whatever looks at a text sees what the model reads, escaped by the caller or not: nothing is put right."""
+    for is_ascii in (True, False):
+        body = json.dumps(chat(f"reaches {text}"), ensure_ascii=is_ascii).encode()
+        assert guard.ask(body).status == 200
+        assert model.received()[-1]["body"] == forwarded(chat(f"reaches {text}"))
+
+
+@pytest.mark.parametrize("text", ["Ym9tYg==", "obzo", "626f6d62", "b0mb", "\\u0062omb", "&#98;omb", "%62omb"])
+def test_t45_encoded_text_reaches_the_model_undecoded(guard: Guard, model: Model, text: str) -> None:
+    """The guard decodes JSON once, and nothing within it: what a detector sees is what the model sees."""
+    assert guard.ask(chat(text)).status == 200
+    assert json.loads(model.received()[-1]["body"])["messages"][0]["content"] == text

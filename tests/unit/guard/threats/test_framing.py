@@ -84,3 +84,23 @@ def test_t31_nothing_of_the_callers_header_reaches_the_model(guard: Guard, model
     assert guard.ask(chat("headers"), **forged).status == 200
     names = set(model.received()[-1]["headers"])
     assert names == {"host", "content-type", "content-length", "accept"}
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def _opened_and_reset(stream: int) -> bytes:
+    """HEADERS of a request, and RST_STREAM behind it."""
+    number = stream.to_bytes(4, "big")
+    return b"\x00\x00\x03\x01\x05" + number + b"\x83\x86\x84" + b"\x00\x00\x04\x03\x00" + number + bytes(4)
+
+
+def test_t50_streams_that_are_opened_and_reset_are_no_requests(guard: Guard) -> None:
+    """HTTP/1.1 only: the first bytes of HTTP/2 are refused, and a thousand streams behind them cost nothing."""
+    before = guard.rss_mib()
+    flood = PREFACE + SETTINGS + b"".join(map(_opened_and_reset, range(1, 2001, 2)))
+    for _ in range(20):
+        assert status(guard.raw(flood)) == 400
+    assert guard.metric("bartizan_guard_requests_in_flight") == 0
+    assert guard.rss_mib() < before + 8
