@@ -135,6 +135,8 @@ CASES: dict[str, Case] = {
     "limits.maxStreamSeconds": ({}, {"spec.limits": {"maxStreamSeconds": 9}}),
     "limits.concurrent": ({}, {"spec.limits": {"concurrent": 9}}),
     "limits.concurrentPerClient": ({}, {"spec.limits": {"concurrentPerClient": 3}}),
+    "limits.queue.size": ({"spec.limits": {"queue": {"size": 2, "seconds": 3}}}, {"spec.limits.queue.size": 4}),
+    "limits.queue.seconds": ({"spec.limits": {"queue": {"size": 2, "seconds": 3}}}, {"spec.limits.queue.seconds": 4}),
     "limits.store": ({}, {"spec.limits": {"store": "limits"}}),
     f"{PEER}.ipBlock.cidr": (
         {"spec.network": {"egress": egress(ipBlock={"cidr": "10.0.0.0/8"})}},

@@ -8,6 +8,7 @@ from bartizan.guard.costs import Caps
 from bartizan.guard.profiles import anthropic, kserve, openai
 from bartizan.guard.profiles.contract import Profile, Terms
 from bartizan.guard.shared_windows import Window
+from bartizan.guard.slots import Caps as Slots
 from bartizan.guard.verifier import Verifier
 from bartizan.policy import document as documents
 from bartizan.policy import limits, tokens
@@ -51,8 +52,7 @@ class Enforcement:
     paces: Scoped[limits.Pace]
     budgets: Scoped[tokens.Budget]
     caps: Caps
-    slots: int
-    slots_per_client: int
+    slots: Slots
     whole: Whole
 
     @property
@@ -87,8 +87,12 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
             clamps_output=ExcessOutput(document.excess_output) is ExcessOutput.CLAMP,
             prompt_overhead_tokens=document.prompt_overhead_tokens,
         ),
-        slots=limits.part(document.concurrent, replicas=document.replicas),
-        slots_per_client=limits.part(document.concurrent_per_client, replicas=document.replicas),
+        slots=Slots(
+            of_client=limits.part(document.concurrent_per_client, replicas=document.replicas),
+            in_all=limits.part(document.concurrent, replicas=document.replicas),
+            line=limits.part(document.queue_size, replicas=document.replicas) if document.queue_size else 0,
+            line_seconds=document.queue_seconds,
+        ),
     )
 
 

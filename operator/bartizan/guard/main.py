@@ -187,6 +187,7 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
 
     def refresh() -> None:
         metrics.in_flight.set(gate.slots.taken)
+        metrics.waiting.set(gate.slots.waiting)
         metrics.document_good.set(gate.documents.is_good)
         metrics.limits_kept.set(gate.shared.own.memory.reason is Reason.LIMITS_KEPT)
         metrics.store_up.set(gate.shared.is_configured and not gate.shared.is_away)

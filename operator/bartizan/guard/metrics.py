@@ -101,6 +101,9 @@ class Metrics:
             "1 while the store answers in which the guards count together, 0 while it does not, or there is none.",
             registry=self.registry,
         )
+        self.waiting = Gauge(
+            "bartizan_guard_requests_waiting", "Requests that wait in line for a slot now.", registry=self.registry
+        )
         self.document_version = Gauge(
             "bartizan_guard_document_version",
             "Version of the document in force (Unix milliseconds); 0 without one.",

@@ -110,7 +110,9 @@ class Pipeline:
         del raw
         # Standing (tier, suspension, capabilities) is judged here once there are tiers.
         with (
-            self._gate.slots.lease(visit.client, of_client=enforcement.slots_per_client, in_all=enforcement.slots),
+            await self._gate.slots.line_up(visit.client, enforcement.slots)
+            if enforcement.slots.line
+            else self._gate.slots.lease(visit.client, enforcement.slots),
             await self._hold_shared(visit, enforcement)
             if enforcement.is_shared
             else self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),

@@ -1,8 +1,14 @@
-"""Counts requests under way, by client and in all; a slot is held within a `with` and so cannot leak."""
+"""Counts requests under way, by client and in all; a slot is held within a `with` and so cannot leak.
 
+Where a document allows a line, who finds none waits there, for a time, in the order of coming. A slot that comes free
+is given to the first in line whom it fits, before anybody who comes later.
+"""
+
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
@@ -10,23 +16,78 @@ from bartizan.policy.reasons import Reason
 RETRY_SECONDS = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many slots there are, and how many requests may wait for one, for how long; 0: none waits."""
+
+    of_client: int
+    in_all: int
+    line: int = 0
+    line_seconds: float = 0.0
+
+
 class Slots:
     def __init__(self) -> None:
         self.taken = 0
         self._by_client: Counter[str] = Counter()
+        self._line: dict[asyncio.Future[None], tuple[str, Caps]] = {}
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
 
     @contextmanager
-    def lease(self, client: str, *, of_client: int, in_all: int) -> Iterator[None]:
+    def lease(self, client: str, caps: Caps) -> Iterator[None]:
         """Hold one slot; raises Refusal when the client or the endpoint has none left."""
-        if self._by_client[client] >= of_client or self.taken >= in_all:
+        if not self._fits(client, caps):
             message = "Too many requests are under way at one time; wait for one to end."
             raise Refusal(Reason.CONCURRENCY_LIMITED, message, retry_after_seconds=RETRY_SECONDS)
+        self._take(client)
+        with self._held(client):
+            yield
+
+    async def line_up(self, client: str, caps: Caps) -> AbstractContextManager[None]:
+        """As `lease`, after a wait in line where there is room in it; one client has half of the room at most."""
+        own = sum(name == client for name, _ in self._line.values())
+        if self._fits(client, caps) or len(self._line) >= caps.line or own >= max(1, caps.line // 2):
+            return self.lease(client, caps)
+        turn = asyncio.get_running_loop().create_future()
+        self._line[turn] = (client, caps)
+        try:
+            async with asyncio.timeout(caps.line_seconds):
+                await turn
+        except TimeoutError:
+            if not turn.done() or turn.cancelled():
+                return self.lease(client, caps)
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_back(client)
+            raise
+        finally:
+            self._line.pop(turn, None)
+        return self._held(client)
+
+    def _fits(self, client: str, caps: Caps) -> bool:
+        return self._by_client[client] < caps.of_client and self.taken < caps.in_all
+
+    def _take(self, client: str) -> None:
         self.taken += 1
         self._by_client[client] += 1
+
+    @contextmanager
+    def _held(self, client: str) -> Iterator[None]:
         try:
             yield
         finally:
-            self.taken -= 1
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
+            self._give_back(client)
+
+    def _give_back(self, client: str) -> None:
+        self.taken -= 1
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
+        for turn, (waiting, caps) in list(self._line.items()):
+            if not turn.done() and self._fits(waiting, caps):
+                del self._line[turn]
+                self._take(waiting)
+                turn.set_result(None)

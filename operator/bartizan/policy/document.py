@@ -132,6 +132,8 @@ class GuardDocument:
     issuers: tuple[TrustedIssuer, ...] = ()
     """Left out where there are none: such documents are, to the byte, what they were before there were issuers."""
     created: int = 0
+    queue_size: int = 0
+    queue_seconds: int = 0
     store: SharedStore | None = None
     allow_fields: tuple[str, ...] = ()
     """Fields of a request that pass though the protocol does not know them."""
@@ -236,7 +238,8 @@ def _check(document: GuardDocument) -> None:
     figures += [document.max_input_tokens, document.max_output_tokens, document.max_stream_seconds]
     windows: tuple[RequestWindow | TokenWindow, ...] = (*document.requests, *document.tokens)
     figures += [figure for window in windows for figure in (window.limit, window.window_seconds)]
-    figures += [document.prompt_overhead_tokens + 1, document.created + 1]  # may be nothing
+    figures += [document.prompt_overhead_tokens + 1, document.created + 1]
+    figures += [document.queue_size + 1, document.queue_seconds + 1]  # may be nothing
     if not all(type(figure) is int and figure > 0 for figure in figures):
         raise ValueError("every figure must be a positive whole number")
     if document.store is not None and not (ipaddress.ip_address(document.store.address) and document.store.port > 0):
@@ -291,7 +294,7 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
-    for name in ("allow_fields", "created", "issuers", "media", "store"):
+    for name in ("allow_fields", "created", "issuers", "media", "queue_seconds", "queue_size", "store"):
         if not content[name]:
             del content[name]
     return content

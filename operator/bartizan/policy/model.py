@@ -170,6 +170,9 @@ class Limits:
     caps: RequestCaps
     concurrent: int
     concurrent_per_client: int
+    queue_size: int = 0
+    queue_seconds: int = 0
+    """How many requests may wait for a slot, and for how long; none, where they are 0."""
     store: str | None = None
     """Name of the installation's store in which the guards count together; without one each has its share."""
 

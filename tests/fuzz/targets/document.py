@@ -110,7 +110,7 @@ def _judge_usable(found: GuardDocument, ready: Enforcement) -> None:
     paces, budgets = (*ready.paces.client, *ready.paces.endpoint), (*ready.budgets.client, *ready.budgets.endpoint)
     assert all(pace.interval_ns > 0 and pace.burst > 0 for pace in paces)
     assert all(budget.interval_ns > 0 and budget.most > 0 for budget in budgets)
-    assert min(ready.slots, ready.slots_per_client, ready.caps.max_input_tokens, ready.caps.max_output_tokens) > 0
+    assert min(ready.slots.in_all, ready.slots.of_client, ready.caps.max_input_tokens, ready.caps.max_output_tokens) > 0
     assert ready.profile.name == found.protocol
     assert isinstance(found.model, str), "the model's name is no text"
     for key in found.keys:

@@ -17,7 +17,7 @@ from bartizan.guard.enforcement import DEFAULT_PROFILE
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import STATUS, Refusal, headers
-from bartizan.guard.slots import Slots
+from bartizan.guard.slots import Caps, Slots
 from bartizan.policy import keys, limits, tokens
 from bartizan.policy.limits import Scoped
 from bartizan.policy.reasons import EXPLANATIONS, Reason
@@ -96,7 +96,7 @@ def test_slots_never_exceed_their_caps_and_all_come_back(steps: list[tuple[str, 
             _, lease = open_leases.pop(0)
             lease.__exit__(None, None, None)  # type: ignore[attr-defined]
             continue
-        lease = slots.lease(client, of_client=2, in_all=4)
+        lease = slots.lease(client, Caps(2, 4))
         held = [name for name, _ in open_leases]
         if held.count(client) >= 2 or len(held) >= 4:
             with pytest.raises(Refusal):
@@ -114,7 +114,7 @@ def test_slots_never_exceed_their_caps_and_all_come_back(steps: list[tuple[str, 
 def test_a_slot_comes_back_whatever_ends_the_request() -> None:
     slots = Slots()
     for end in (ValueError, KeyboardInterrupt, GeneratorExit):
-        with pytest.raises(end), slots.lease("a", of_client=1, in_all=1):
+        with pytest.raises(end), slots.lease("a", Caps(1, 1)):
             raise end
     assert slots.taken == 0
 

@@ -52,6 +52,8 @@ def build(
         max_stream_seconds=caps.max_stream_seconds,
         concurrent=limits.concurrent,
         concurrent_per_client=limits.concurrent_per_client,
+        queue_size=limits.queue_size,
+        queue_seconds=limits.queue_seconds,
         issuers=reach.issuers,
         store=reach.store.place if reach.store else None,
         allow_fields=spec.serving.allow_fields,

@@ -21,6 +21,8 @@ DEFAULT_CONCURRENT = 8
 DEFAULT_CONCURRENT_PER_CLIENT = 4
 MOST_REQUESTS = 1_000_000
 MOST_CONCURRENT = 10_000
+MOST_QUEUED = 1000
+LONGEST_QUEUE_SECONDS = 60
 MOST_WINDOWS = 8
 MOST_TOKENS = 1_000_000_000
 MOST_TOKEN_WINDOWS = 12
@@ -82,6 +84,9 @@ _SHAPE = Record(
         "maxStreamSeconds": Whole(1, LONGEST_STREAM_SECONDS),
         "concurrent": Whole(1, MOST_CONCURRENT),
         "concurrentPerClient": Whole(1, MOST_CONCURRENT),
+        "queue": Record(
+            {"size": Whole(1, MOST_QUEUED), "seconds": Whole(1, LONGEST_QUEUE_SECONDS)}, required=("size", "seconds")
+        ),
         "store": OWN_NAME,
     }
 )
@@ -113,5 +118,7 @@ def build(section: Mapping[str, Any]) -> Limits:
         ),
         concurrent=concurrent,
         concurrent_per_client=section.get("concurrentPerClient", min(DEFAULT_CONCURRENT_PER_CLIENT, concurrent)),
+        queue_size=section.get("queue", {}).get("size", 0),
+        queue_seconds=section.get("queue", {}).get("seconds", 0),
         store=section.get("store"),
     )
