@@ -26,24 +26,29 @@ const (
 const usage = `usage:
   launcher install DIR
       copy this program to DIR/launcher
-  launcher run --socket PATH -- CMD [ARG…]
-      remove a stale socket, set umask 0007 and become CMD
+  launcher run --socket PATH [--end 30s] -- CMD [ARG…]
+      remove a stale socket, set umask 0007 and become CMD; with --end start it and kill it so long after SIGTERM
   launcher probe http --socket PATH | --tcp HOST:PORT [--path /P] [--host H] [--header K=V]… [--timeout 1s]
       GET; succeeds on a status of 200 to 399
   launcher probe tcp --socket PATH | --tcp HOST:PORT [--timeout 1s]
       succeeds when a connection is accepted
+  launcher drain --tcp HOST:PORT --path /draining --for 30s [--pid 1]
+      send SIGUSR1 until GET says that the guard drains
+  launcher hold --tcp HOST:PORT --path /drained --for 605s
+      wait until GET says that the guard has drained, or nobody listens there any more
   launcher version
 exit codes: 0 done, 1 failed, 2 wrong usage, 126 CMD cannot be executed, 127 CMD was not found
 `
 
-// command runs one subcommand. Whatever a later version does around the model's life (say, a preStop hook that
-// holds the model until the guard has drained) is one more entry of this table.
+// command runs one subcommand.
 type command func(arguments []string, stdout io.Writer) error
 
 var commands = map[string]command{
 	"install": install,
 	"run":     run,
 	"probe":   probe,
+	"drain":   drain,
+	"hold":    hold,
 	"version": printVersion,
 }
 
@@ -62,11 +67,14 @@ func dispatch(arguments []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "launcher: there is no command %q\n%s", arguments[0], usage)
 		return exitUsage
 	}
-	if err := chosen(arguments[1:], stdout); err != nil {
-		fmt.Fprintf(stderr, "launcher: %s: %v\n", arguments[0], err)
-		return exitCode(err)
+	err := chosen(arguments[1:], stdout)
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	if err.Error() != "" { // a model that ended says itself why
+		fmt.Fprintf(stderr, "launcher: %s: %v\n", arguments[0], err)
+	}
+	return exitCode(err)
 }
 
 // codedError is an error that names its own exit code.

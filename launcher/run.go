@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 const (
@@ -29,11 +30,13 @@ func run(arguments []string, _ io.Writer) error {
 		return err
 	}
 	syscall.Umask(modelUmask)
-	return becomeModel(plan.command)
+	return startModel(plan)
 }
 
+// runPlan says how the model starts; with an end it stays a child, which is killed if it takes longer than that.
 type runPlan struct {
 	socket  string
+	end     time.Duration
 	command []string
 }
 
@@ -41,12 +44,16 @@ func parseRun(arguments []string) (runPlan, error) {
 	var plan runPlan
 	flags := newFlags("run")
 	flags.StringVar(&plan.socket, "socket", "", "")
+	flags.DurationVar(&plan.end, "end", 0, "")
 	own, command, separated := cutAtSeparator(arguments)
 	if err := parseFlags(flags, own); err != nil {
 		return plan, err
 	}
 	if !separated || len(command) == 0 {
 		return plan, usageError("the model's command is missing; write: run --socket PATH -- CMD [ARG…]")
+	}
+	if plan.end < 0 {
+		return plan, usageError("--end: %v is negative", plan.end)
 	}
 	plan.command = command
 	return plan, checkSocketPath(plan.socket)
@@ -101,14 +108,21 @@ func describe(mode fs.FileMode) string {
 	}
 }
 
-// becomeModel replaces this process: the model is PID 1 of its container and gets the kubelet's signals itself.
-func becomeModel(command []string) error {
-	program, err := exec.LookPath(command[0])
+// startModel replaces this process, so that the model is PID 1 of its container and gets the kubelet's signals itself,
+// or, where its end is bounded, starts it as a child.
+func startModel(plan runPlan) error {
+	program, err := exec.LookPath(plan.command[0])
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return codedError{code: exitNotFound, text: fmt.Sprintf("%s: not found", command[0])}
+		return codedError{code: exitNotFound, text: fmt.Sprintf("%s: not found", plan.command[0])}
 	}
-	if err == nil {
-		err = syscall.Exec(program, command, os.Environ())
+	if err == nil && plan.end > 0 {
+		err = superviseModel(program, plan.command, plan.end)
+	} else if err == nil {
+		err = syscall.Exec(program, plan.command, os.Environ())
 	}
-	return codedError{code: exitNotExecutable, text: fmt.Sprintf("%s: %v", command[0], err)}
+	var ended codedError
+	if errors.As(err, &ended) {
+		return ended
+	}
+	return codedError{code: exitNotExecutable, text: fmt.Sprintf("%s: %v", plan.command[0], err)}
 }

@@ -118,7 +118,7 @@ class Endpoint:
 def manifest(endpoint: Endpoint, container: Live, spec: Live) -> Live:
     merged = deepcopy(SPEC) | spec
     serving = CONTAINER | {"image": endpoint.stage.images.model} | container
-    merged.setdefault("template", {"spec": {"terminationGracePeriodSeconds": 10, "containers": [serving]}})
+    merged.setdefault("template", {"spec": {"containers": [serving]}})
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

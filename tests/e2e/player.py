@@ -19,6 +19,17 @@ class Tally:
     seconds: float = 0.0
 
 
+@dataclass
+class Ending:
+    """How a stream ended; filled when it has: `errors` are its error events' codes, `cut` is what the client says."""
+
+    status: int = 0
+    events: int = 0
+    last: str = ""
+    errors: list[str] = field(default_factory=list)
+    cut: str = ""
+
+
 @dataclass(frozen=True)
 class Player:
     stage: Stage
@@ -50,9 +61,7 @@ class Player:
     @contextmanager
     def load(self, address: str, *, prefix: str = "load", parallel: int = 4) -> Iterator[Tally]:
         """Requests without an end, begun when the block begins; the tally is there when it has ended."""
-        command = [str(tool("kubectl")), f"--kubeconfig={self.stage.cluster.kubeconfig}", "exec", "-i"]
-        command += ["-n", self.namespace, self.name, "--", "python3", "load.py", address]
-        command += [f"--prefix={prefix}", f"--parallel={parallel}"]
+        command = self._command("load.py", address, f"--prefix={prefix}", f"--parallel={parallel}")
         tally = Tally()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin
@@ -64,3 +73,19 @@ class Player:
                 process.stdin.close()
                 printed = process.stdout.read().strip().splitlines()
         vars(tally).update(json.loads(printed[-1]))
+
+    @contextmanager
+    def stream(self, address: str, prompt: str) -> Iterator[Ending]:
+        """One stream, under way when the block begins; how it ended is there when it has."""
+        ending = Ending()
+        command = self._command("stream.py", address, prompt)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "begun\n", "the stream has not begun"
+            yield ending
+            printed = process.stdout.read().strip().splitlines()
+        vars(ending).update(json.loads(printed[-1]))
+
+    def _command(self, script: str, *arguments: str) -> list[str]:
+        kubectl = [str(tool("kubectl")), f"--kubeconfig={self.stage.cluster.kubeconfig}", "exec", "-i"]
+        return [*kubectl, "-n", self.namespace, self.name, "--", "python3", script, *arguments]

@@ -11,10 +11,11 @@ from bartizan.controller.builders import pod_template
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.controller.observe import World
 from bartizan.controller.revision import Accepted
-from bartizan.policy import document, keys
+from bartizan.policy import document, grace, keys
 from bartizan.policy.document import GuardDocument
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Manifest, ModelDeployment
+from bartizan.policy.sections import limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,20 @@ class Renderer:
             return False
         if before.document_key != self.document_key:
             return False
+        if self._outgrows(before):
+            return False
         return before.guard_image == self.surroundings.guard_image or not may_roll()
+
+    def _outgrows(self, before: Accepted) -> bool:
+        """Whether the owner now allows longer streams than the pods could let end.
+
+        Pods that could not do so before either are left: only what the owner changes restarts a model.
+        """
+        longest = _max_stream_seconds(self.spec)
+        if longest <= _max_stream_seconds(before.spec):
+            return False
+        period: int = before.pod_template["spec"].get("terminationGracePeriodSeconds", 0)
+        return grace.needed(longest) > period
 
     def carry_over(self, before: Accepted) -> Accepted:
         """`before` itself where the spec is the accepted one, else a revision of the new spec with the same pods."""
@@ -49,6 +63,10 @@ class Renderer:
             guard_image=self.surroundings.guard_image,
             document_key=self.document_key,
         )
+
+
+def _max_stream_seconds(spec: Manifest) -> int:
+    return limits.max_stream_seconds(spec.get("limits") or {})
 
 
 def choose_document(

@@ -221,6 +221,10 @@ class ClientConnection(asyncio.Protocol):
     def is_idle(self) -> bool:
         return self._state is State.IDLE or (self._state is State.HEAD and not self._incoming.has_begun)
 
+    @property
+    def owes(self) -> bool:
+        return self._transport.get_write_buffer_size() > 0
+
     def close(self) -> None:
         """End it as soon as the caller has read what was written, or has not in time."""
         self._enter(State.CLOSING)
@@ -233,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
 
     def make_room(self) -> None:
         """End it at once, in peace where the caller has left nothing unread."""
-        if self._transport.get_write_buffer_size():
+        if self.owes:
             self.abort(Reason.OVERLOADED)
         else:
             self.close()

@@ -1,4 +1,4 @@
-"""The clients' port: caps connections, and lets go of them in order when the guard is to end."""
+"""The clients' port: caps connections, and lets go of them when the guard is to end."""
 
 import asyncio
 import socket
@@ -8,11 +8,6 @@ from bartizan.guard.connection import ClientConnection, Surroundings
 from bartizan.policy.reasons import Reason
 
 BACKLOG = 1024
-SETTLE_SECONDS = 0.05
-"""How often a draining listener looks whether everyone has left."""
-
-CUT_SECONDS = 1.0
-"""How long requests that were cut may take to say so in the audit."""
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -63,26 +58,30 @@ class Listener:
         self._connections.discard(connection)
         self._counted(len(self._connections))
 
-    async def drain(self, seconds: float) -> int:
-        """Accept nobody, end idle connections, let the others finish until the deadline; the number that was cut."""
-        loop = asyncio.get_running_loop()
-        self.is_draining = True
+    @property
+    def is_empty(self) -> bool:
+        return not self._connections
+
+    @property
+    def owes(self) -> bool:
+        """Whether somebody has not read all of an answer yet."""
+        return any(connection.owes for connection in self._connections)
+
+    def close(self) -> None:
+        """Accept nobody any more."""
         if self._server is not None:
             self._server.close()
-        deadline = loop.time() + seconds
+
+    def close_idle(self) -> None:
         for connection in [connection for connection in self._connections if connection.is_idle]:
             connection.close()
-        await self._empty(deadline)
+
+    def abort(self, reason: Reason) -> int:
+        """Cut all connections; how many there were."""
         left = list(self._connections)
         for connection in left:
-            connection.abort(Reason.DRAINING)
-        await self._empty(loop.time() + CUT_SECONDS)
+            connection.abort(reason)
         return len(left)
-
-    async def _empty(self, deadline: float) -> None:
-        loop = asyncio.get_running_loop()
-        while self._connections and loop.time() < deadline:  # noqa: ASYNC110 -- a deadline, looked at now and then
-            await asyncio.sleep(SETTLE_SECONDS)
 
 
 def _entered(connection: ClientConnection) -> float:

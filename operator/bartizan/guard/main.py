@@ -22,6 +22,7 @@ from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.document_memory import DocumentMemory
 from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.farewell import LAST_SECONDS, Farewell
 from bartizan.guard.get_server import GetServer, Pages
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.limits_file import Owner
@@ -59,6 +60,7 @@ class Parts:
     deadlines: Deadlines
     status: Status
     sink: DescriptorSink
+    farewell: Farewell
 
 
 def build(chosen: Settings) -> Parts:
@@ -80,9 +82,8 @@ def build(chosen: Settings) -> Parts:
     documents = DocumentWatch(chosen.document, trust, taken_up=taken_up)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
 
-    def is_draining() -> bool:
-        return listener.is_draining
-
+    farewell = Farewell(farewell_seconds=chosen.farewell_seconds, drain_seconds=chosen.drain_seconds)
+    slots = Slots()
     sink = DescriptorSink(sys.stdout.fileno())
     gate = Gate(
         documents=documents,
@@ -90,7 +91,7 @@ def build(chosen: Settings) -> Parts:
         audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
         metrics=metrics,
         rates=shared.own.rates,
-        slots=Slots(),
+        slots=slots,
         budgets=shared.own.budgets,
         shared=shared,
         inspector=LetPass,
@@ -98,9 +99,12 @@ def build(chosen: Settings) -> Parts:
         max_body_bytes=chosen.bounds.body_bytes,
         clock=time.monotonic,
         wall_clock=time.time,
-        is_draining=is_draining,
+        is_draining=lambda: farewell.refuses,
     )
-    return Parts(gate, listener, deadlines, Status(documents, upstream, shared, endpoint, is_draining), sink)
+    state = Status(
+        documents, upstream, shared, endpoint, lambda: farewell.has_begun, lambda: farewell.is_over(listener, slots)
+    )
+    return Parts(gate, listener, deadlines, state, sink, farewell)
 
 
 def _own_limits(chosen: Settings) -> Own:
@@ -123,49 +127,46 @@ async def _serve(chosen: Settings) -> int:
         log.fault("audit cannot be written", error)
         return 1
     parts.gate.documents.look()
-    ended = _signalled()
-    background = [_watch(parts.gate.documents.run(), ended), _watch(parts.deadlines.run(), ended)]
+    _heed_signals(parts.farewell)
+    background = [_watch(parts.gate.documents.run(), parts.farewell), _watch(parts.deadlines.run(), parts.farewell)]
     ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
     log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
-    await ended.wait()
-    untaken = await _end(parts, chosen.drain_seconds)
+    untaken = await _end(parts)
     return 1 if untaken or any(task.done() for task in background) else 0
 
 
-async def _end(parts: Parts, seconds: float) -> int:
-    """Let requests under way finish, then the audit; the number of its lines that nobody took."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    log.info("guard draining", requests=parts.gate.slots.taken)
-    cut = await parts.listener.drain(seconds)
+async def _end(parts: Parts) -> int:
+    """Serve until the end: of requests first, then of the audit; the number of its lines that nobody took."""
+    cut = await parts.farewell.run(parts.listener, parts.gate.slots, parts.gate.underway)
     parts.gate.upstream.close()
-    await parts.gate.shared.close(deadline - loop.time())
-    untaken = await parts.sink.settle(deadline - loop.time())
+    left = max(parts.farewell.deadline - asyncio.get_running_loop().time(), LAST_SECONDS)
+    await parts.gate.shared.close(left)
+    untaken = await parts.sink.settle(left)
     if untaken:
         log.warning("audit lines lost at the end", lines=untaken)
     log.info("guard ended", cut=cut)
     return untaken
 
 
-def _watch(work: Coroutine[Any, Any, None], ended: asyncio.Event) -> asyncio.Task[None]:
+def _watch(work: Coroutine[Any, Any, None], farewell: Farewell) -> asyncio.Task[None]:
     """Work that never ends by itself; if a fault ends it, the guard ends, too, and is started anew."""
 
     def finished(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.fault("background work failed", error)
-            ended.set()
+            farewell.end()
 
     task = asyncio.create_task(work)
     task.add_done_callback(finished)
     return task
 
 
-def _signalled() -> asyncio.Event:
-    ended = asyncio.Event()
+def _heed_signals(farewell: Farewell) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, farewell.leave)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    return ended
+        loop.add_signal_handler(number, farewell.end)
 
 
 async def _open_gate(chosen: Settings, parts: Parts) -> int:

@@ -25,7 +25,7 @@ from bartizan.guard.reply import Headers, Reply
 from bartizan.guard.request import Request
 from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
-from bartizan.guard.underway import Underway
+from bartizan.guard.underway import Cut, Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
@@ -78,11 +78,11 @@ class Pipeline:
             reason = refused.reason
             self._refuse(visit, reply, refused)
         except asyncio.CancelledError:
-            if not visit.is_withdrawn:
+            if visit.cut_because is None:
                 reason = reply.lost_because
                 raise
-            reason = Reason.CREDENTIAL_WITHDRAWN
-            self._refuse(visit, reply, refusal.bad_credential(reason))
+            reason = visit.cut_because
+            self._refuse(visit, reply, refusal.cut(reason))
         except Exception as error:  # noqa: BLE001 -- the one place that fails closed
             reason = Reason.INTERNAL_FAULT
             log.fault("fault while handling a request", error, request=request.id)
@@ -98,6 +98,7 @@ class Pipeline:
             self._judge_rate(visit, enforcement)
         request.belongs_to(visit.client)
         raw = await request.body()
+        self._judge_time()  # the model waits for what it has, and for no body that is on its way
         if self._gate.documents.current is not enforcement:
             enforcement, caller = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
@@ -145,9 +146,12 @@ class Pipeline:
         profile = current.profile if current else DEFAULT_PROFILE
         visit.route = profile.route_name(request.head.path)
         route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
+        self._judge_time()
+        return route
+
+    def _judge_time(self) -> None:
         if self._gate.is_draining():
             raise refusal.unavailable(Reason.DRAINING)
-        return route
 
     def _identify(self, visit: Visit) -> tuple[Enforcement, Caller]:
         current = self._gate.documents.current
@@ -261,13 +265,13 @@ class Pipeline:
         }
 
 
-def _cutter(visit: Visit, reply: Reply) -> Callable[[], None]:
-    """Ends the current task, unless its answer is out already, as withdrawn."""
+def _cutter(visit: Visit, reply: Reply) -> Cut:
+    """Ends the current task, unless its answer is out already."""
     task = asyncio.current_task()
 
-    def cut() -> None:
+    def cut(reason: Reason) -> None:
         if task is not None and not reply.is_over:
-            visit.is_withdrawn = True
+            visit.cut_because = reason
             task.cancel()
 
     return cut

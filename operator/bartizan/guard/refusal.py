@@ -95,6 +95,11 @@ def unavailable(reason: Reason, message: str = "The endpoint is not available no
     return Refusal(reason, message, retry_after_seconds=UNAVAILABLE_RETRY_SECONDS)
 
 
+def cut(reason: Reason) -> Refusal:
+    """What a caller hears whose answer the guard had to end: its key is withdrawn, or the pod's time is up."""
+    return unavailable(reason) if reason is Reason.DRAINING else bad_credential(reason)
+
+
 def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """The headers that go with a refusal beside those of every answer."""
     chosen = []

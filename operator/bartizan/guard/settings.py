@@ -53,6 +53,7 @@ class Settings:
     address: str
     ports: Ports
     bounds: Bounds
+    farewell_seconds: float
     drain_seconds: float
 
 
@@ -78,6 +79,7 @@ def parse(arguments: list[str]) -> Settings:
             body_bytes=given.max_body_bytes,
             waiting_bytes=given.max_waiting_bytes,
         ),
+        farewell_seconds=given.farewell_seconds,
         drain_seconds=given.drain_seconds,
     )
 
@@ -125,7 +127,8 @@ def _declare_places(parser: argparse.ArgumentParser) -> None:
 
 
 _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
-    ("--drain-seconds", float, 25, "after SIGTERM, how long requests under way may take to finish"),
+    ("--farewell-seconds", float, 0, "after SIGUSR1 or SIGTERM, how long new requests are still taken"),
+    ("--drain-seconds", float, 25, "after SIGUSR1 or SIGTERM, how long requests under way may take to finish"),
     ("--header-seconds", float, 10, "deadline for a request's whole header"),
     ("--body-seconds", float, 30, "deadline for a request's whole body"),
     ("--idle-seconds", float, 75, "how long a connection may stay open between requests"),

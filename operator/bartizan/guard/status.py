@@ -1,7 +1,7 @@
 """What the guard says of itself: alive, ready and why not, and which document it enforces."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -22,9 +22,16 @@ class Status:
     shared: SharedLimits
     endpoint: str
     is_draining: Callable[[], bool]
+    is_drained: Callable[[], bool]
 
     def pages(self) -> Pages:
-        return {b"/livez": self._alive, b"/readyz": self._readiness, b"/status": self._state}
+        return {
+            b"/livez": self._alive,
+            b"/readyz": self._readiness,
+            b"/status": self._state,
+            b"/draining": _claim(self.is_draining),
+            b"/drained": _claim(self.is_drained),
+        }
 
     async def reason(self) -> Reason:
         """GuardReady, or the first thing that is missing."""
@@ -62,6 +69,15 @@ class Status:
             "version": VERSION,
         }
         return Page(200, "application/json", json.dumps(state).encode() + b"\n")
+
+
+def _claim(holds: Callable[[], bool]) -> Callable[[], Awaitable[Page]]:
+    """A page for hooks, which read the status and no body."""
+
+    async def build() -> Page:
+        return Page(200, "text/plain", b"yes\n") if holds() else Page(503, "text/plain", b"not yet\n")
+
+    return build
 
 
 def metrics_pages(metrics: Metrics, refresh: Callable[[], None]) -> Pages:

@@ -11,6 +11,7 @@ from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
 from bartizan.policy.keys import KEY_PREFIX
+from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
 MAX_SHOWN_PATH = 128
@@ -34,7 +35,8 @@ class Visit:
     body_sha256: str | None = None
     wants_stream: bool = False
     is_let_through: bool = False
-    is_withdrawn: bool = False
+    cut_because: Reason | None = None
+    """Why the guard itself ended the answer on its way."""
     first_byte: float | None = None
     reading: Reading | None = None
     """How the model's answer is read, once the model is asked."""

@@ -57,7 +57,8 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
     proofs.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
     _judge_model_name(spec_node, section, served)
-    template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), Place(identity.name, served))
+    place = Place(identity.name, served, limits.max_stream_seconds(section.get("limits", {})))
+    template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), place)
     if problems:
         return _listed(problems)
     spec = Spec(

@@ -141,7 +141,7 @@ def _raise_and_withdraw(endpoint: Endpoint) -> None:
 
 
 def _change_pods(endpoint: Endpoint) -> None:
-    endpoint.edit({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 60}}}})
+    endpoint.edit({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 900}}}})
 
 
 CHANGES: dict[str, tuple[Change, dict[str, int]]] = {

@@ -31,7 +31,7 @@ def test_a_new_operator_restarts_no_pod_before_the_template_changes(bench: Bench
         until(lambda: document_of(endpoint)["requests"] == [{"limit": 7, "window_seconds": 1}])
         assert template_of(endpoint) == template
         assert newer.metric("bartizan_operator_drift_repaired_total") == 0
-        endpoint.edit({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 60}}}})
+        endpoint.edit({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 900}}}})
         until(lambda: _guard_image(endpoint) == "example.com/bartizan:v2")
 
 

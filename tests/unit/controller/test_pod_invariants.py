@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.cluster.bad_manifests import HERE, load
 
-from bartizan.controller.builders import guard_container, model_container, pod_template
+from bartizan.controller.builders import guard_container, hooks, pod_template
 from bartizan.controller.builders.surroundings import Surroundings
-from bartizan.policy import names
+from bartizan.policy import grace, names
 from bartizan.policy.model import Identity, ModelDeployment
 from bartizan.policy.parse import parse
 
@@ -241,7 +241,9 @@ def hold(deployment: ModelDeployment, template: dict[str, Any]) -> None:
 
 
 def _hold_our_containers(deployment: ModelDeployment, spec: dict[str, Any]) -> None:
-    arguments = guard_container.arguments(deployment, document_key="key", not_before=7)
+    wish = deployment.spec.template.spec.get("terminationGracePeriodSeconds")
+    ending = grace.choose(deployment.spec.limits.caps.max_stream_seconds, wish)
+    arguments = guard_container.arguments(deployment, ending, document_key="key", not_before=7)
     assert spec["initContainers"][0] == guard_container.guard(deployment, SURROUNDINGS, arguments=arguments)
     assert not any("$(" in argument for argument in arguments)
     everyone = [*spec["initContainers"], *spec["containers"]]
@@ -304,7 +306,8 @@ def _hold_a_container(item: dict[str, Any], pod: dict[str, Any]) -> None:
     assert context.get("procMount", "Default") == "Default"
     assert "ALL" in context["capabilities"]["drop"]
     assert set(context["capabilities"].get("add", ())) <= HARMLESS_CAPABILITIES
-    assert item.get("lifecycle", model_container.FAREWELL) == model_container.FAREWELL
+    hook = item.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [hooks.LAUNCHER])
+    assert hook[0] == hooks.LAUNCHER, "a hook of the template's own would run outside the order of the pod's end"
     assert not item.keys() & {"volumeDevices", "terminationMessagePath"}
     for field in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert not item.get(field, {}).keys() & {"httpGet", "tcpSocket", "grpc"}

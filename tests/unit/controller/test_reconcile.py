@@ -137,7 +137,7 @@ def test_a_refused_object_lets_no_workload_begin_and_no_other_template_roll_out(
     scene.cluster.take(kinds.SERVICE, NAMESPACE, "llama")
     scene.refuse(kinds.SERVICE, "POST")
     template = scene.live(kinds.DEPLOYMENT)["spec"]["template"]
-    scene.edit(template={"spec": {**scene.endpoint["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 60}})
+    scene.edit(template={"spec": {**scene.endpoint["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 900}})
     scene.reconcile(2)
     assert scene.live(kinds.DEPLOYMENT)["spec"]["template"] == template
     scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")
@@ -145,7 +145,7 @@ def test_a_refused_object_lets_no_workload_begin_and_no_other_template_roll_out(
     assert not scene.has(kinds.DEPLOYMENT)
     scene.cluster.refuse = lambda _: None
     scene.reconcile()
-    assert scene.live(kinds.DEPLOYMENT)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+    assert scene.live(kinds.DEPLOYMENT)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 900
 
 
 def test_in_an_ending_namespace_what_cannot_be_made_is_no_failure() -> None:

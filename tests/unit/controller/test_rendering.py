@@ -35,10 +35,27 @@ def test_pods_go_on_when_nothing_of_theirs_has_changed() -> None:
 
 
 def test_pods_are_new_when_the_template_or_the_signing_key_is() -> None:
-    template = {"spec": {**worlds.spec()["template"]["spec"], "terminationGracePeriodSeconds": 7}}
+    template = {"spec": {**worlds.spec()["template"]["spec"], "terminationGracePeriodSeconds": 700}}
     assert not _keeps(_renderer(template=template))
     assert not _keeps(_renderer(key="another"))
     assert not _renderer().keeps_pods(None, may_roll=lambda: False)
+
+
+def test_pods_are_new_when_longer_streams_are_allowed_than_they_let_end() -> None:
+    assert not _keeps(_renderer(limits={"maxStreamSeconds": 601}))
+    assert _keeps(_renderer(limits={"maxStreamSeconds": 60})), "a shorter stream ends all the same"
+    patient = {"spec": {**worlds.spec()["template"]["spec"], "terminationGracePeriodSeconds": 7235}}
+    before = _renderer(template=patient).render(worlds.wish(template=patient), None, version=7)
+    longer = _renderer(template=patient, limits={"maxStreamSeconds": 7200})
+    assert longer.keeps_pods(before, may_roll=lambda: False), "they wait long enough already"
+
+
+def test_pods_of_an_older_operator_that_let_no_stream_end_are_not_restarted_for_it() -> None:
+    first = _first()
+    hasty = {**first.pod_template, "spec": {**first.pod_template["spec"], "terminationGracePeriodSeconds": 30}}
+    before = replace(first, pod_template=hasty)
+    assert _renderer(limits={"maxStreamSeconds": 600}).keeps_pods(before, may_roll=lambda: False)
+    assert not _renderer(limits={"maxStreamSeconds": 601}).keeps_pods(before, may_roll=lambda: False)
 
 
 def test_a_new_guard_image_waits_for_its_turn() -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.controller import worlds
 
-from bartizan.controller.builders import deployment, model_container
-from bartizan.policy.template import pod
+from bartizan.controller.builders import deployment
 
 FIGURES: list[Any] = [None, 0, "0%", 1, "25%"]
 
@@ -50,7 +49,3 @@ def test_what_is_left_unset_follows_what_is_set(case: str, figures: dict[str, An
 def test_percentages_of_pods_round_up(surge: Any, pods: int) -> None:
     strategy = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1}}
     assert deployment.surge(worlds.wish(replicas=4, strategy=strategy)) == pods
-
-
-def test_the_shortest_grace_outlasts_the_farewell() -> None:
-    assert model_container.FAREWELL["preStop"]["sleep"]["seconds"] < pod.SHORTEST_GRACE_SECONDS

@@ -9,7 +9,6 @@ import threading
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 from tests.unit.guard import running
 from tests.unit.guard.running import (
@@ -109,31 +108,6 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     project = tomllib.loads((running.ROOT / "pyproject.toml").read_text())["project"]
     chart = yaml.safe_load((running.ROOT / "charts/bartizan/Chart.yaml").read_text())
     assert {project["version"], chart["version"], chart["appVersion"]} == {VERSION}
-
-
-def test_a_drained_guard_finishes_what_is_under_way_and_exits_zero(tmp_path: Path, model: Model) -> None:
-    with running.guard(tmp_path, model.upstream) as guard, guard.connect() as stream, guard.connect() as idle:
-        idle.sendall(request_bytes(b"", b"Connection: keep-alive", method=b"GET", path=b"/v1/models"))
-        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
-        body = json.dumps(chat("/count 60 /slow 20", stream=True)).encode()
-        stream.sendall(request_bytes(body, b"Connection: keep-alive"))
-        assert stream.recv(65536)
-        guard.process.terminate()
-        assert read_all(idle) == b""
-        eventually(lambda: guard.get("statusPort", "/readyz").body == b"Draining\n", "not ready")
-        with pytest.raises(ConnectionRefusedError):
-            guard.connect()
-        assert read_all(stream).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-        assert guard.process.wait(10) == 0
-
-
-def test_draining_has_a_deadline(tmp_path: Path, model: Model) -> None:
-    with running.guard(tmp_path, model.upstream, "--drain-seconds", "0.5") as guard, guard.connect() as held:
-        before = len(model.received())
-        held.sendall(request_bytes(json.dumps(chat("/hold")).encode()))
-        eventually(lambda: len(model.received()) > before, "held by the model")
-        assert guard.end() == 0
-        assert guard.audit()[-1]["reason"] == "Draining"
 
 
 def test_a_client_over_its_rate_hears_when_to_come_back(tmp_path: Path, model: Model) -> None:

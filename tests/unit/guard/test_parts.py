@@ -154,7 +154,7 @@ def test_flags_become_settings(tmp_path: Path) -> None:
 def test_flags_default_to_the_declared_ports(tmp_path: Path) -> None:
     given_flags = arguments(tmp_path, "tcp:127.0.0.1:9000")
     chosen = settings.parse(given_flags[: given_flags.index("--address")])
-    assert (chosen.ports, chosen.drain_seconds) == (settings.Ports(8080, 8081, 9090), 25)
+    assert (chosen.ports, chosen.farewell_seconds, chosen.drain_seconds) == (settings.Ports(8080, 8081, 9090), 0, 25)
 
 
 @pytest.mark.parametrize(

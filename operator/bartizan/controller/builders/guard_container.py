@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from bartizan.controller.builders import hooks
 from bartizan.controller.builders.guard_document import FILE_NAME
+from bartizan.controller.builders.hooks import BIN_PATH, IMAGE_LAUNCHER
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.policy import names
+from bartizan.policy.grace import FAREWELL_SECONDS, Grace
 from bartizan.policy.model import ModelDeployment, Serving, Transport
 
 GUARD = "bartizan-guard"
@@ -12,9 +15,6 @@ BIN_VOLUME = "bartizan-bin"
 SOCKET_VOLUME = "bartizan-socket"
 DOCUMENT_VOLUME = "bartizan-document"
 STATE_VOLUME = "bartizan-state"
-BIN_PATH = "/bartizan/bin"
-LAUNCHER = f"{BIN_PATH}/launcher"
-IMAGE_LAUNCHER = "/opt/bartizan/launcher"
 SLOW_START_SECONDS = 30
 """How long a guard may take to start on a node that is short of time before its silence counts."""
 
@@ -45,6 +45,8 @@ def restricted() -> dict[str, Any]:
 def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments: list[str]) -> dict[str, Any]:
     """The sidecar starts before the model and ends after it; its start must therefore not wait for the model.
 
+    Its end begins with the pod's, by its preStop hook, while the model's hook holds the model until it has drained.
+
     When it has started, it copies the launcher into the pod, so that the model is started and probed whatever its image
     holds; a kubelet goes on only then. An init container and a startupProbe would do the same two seconds later.
     """
@@ -66,7 +68,10 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
             {"name": "guard-status", "containerPort": names.STATUS_PORT, "protocol": "TCP"},
             {"name": "guard-metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
         ],
-        "lifecycle": {"postStart": {"exec": {"command": [IMAGE_LAUNCHER, "install", BIN_PATH]}}},
+        "lifecycle": {
+            "postStart": {"exec": {"command": [IMAGE_LAUNCHER, "install", BIN_PATH]}},
+            "preStop": hooks.drain(),
+        },
         "readinessProbe": _probe("/readyz", period=1, failures=2),
         "livenessProbe": {**_probe("/livez", period=10, failures=3), "initialDelaySeconds": SLOW_START_SECONDS},
         "resources": {
@@ -78,7 +83,7 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
     }
 
 
-def arguments(deployment: ModelDeployment, *, document_key: str, not_before: int) -> list[str]:
+def arguments(deployment: ModelDeployment, grace: Grace, *, document_key: str, not_before: int) -> list[str]:
     """The guard's command line: who it guards, whose signature it believes, and where the model listens."""
     identity = deployment.identity
     return [
@@ -95,6 +100,8 @@ def arguments(deployment: ModelDeployment, *, document_key: str, not_before: int
         f"--port={names.GUARD_PORT}",
         f"--status-port={names.STATUS_PORT}",
         f"--metrics-port={names.METRICS_PORT}",
+        f"--farewell-seconds={FAREWELL_SECONDS}",
+        f"--drain-seconds={grace.drain_seconds}",
     ]
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bartizan.controller.builders import probes
-from bartizan.controller.builders.guard_container import BIN_PATH, BIN_VOLUME, LAUNCHER, SOCKET_VOLUME
+from bartizan.controller.builders import hooks, probes
+from bartizan.controller.builders.guard_container import BIN_VOLUME, SOCKET_VOLUME
+from bartizan.controller.builders.hooks import BIN_PATH, LAUNCHER
+from bartizan.policy.grace import MODEL_END_SECONDS, Grace
 from bartizan.policy.model import Serving
 from bartizan.policy.template.environment import DANGEROUS_SWITCHES
 
@@ -13,8 +15,6 @@ CACHE_PATH = "/var/cache/model"
 TEMPORARY_VOLUME = "bartizan-tmp"
 TEMPORARY_SIZE = "1Gi"
 CACHE_SIZE = "10Gi"
-FAREWELL: Mapping[str, Any] = {"preStop": {"sleep": {"seconds": 3}}}
-"""A pod that ends serves a little longer, until no node sends it new clients; its guard ends after the model."""
 CACHE_VARIABLES = ("HOME", "XDG_CACHE_HOME")
 """Point to the writable cache where the template does not set them: a read-only root has no home."""
 USER_NAME = "model"
@@ -32,7 +32,9 @@ POD_LEVEL = ("runAsNonRoot", "seccompProfile")
 """Fields that a container inherits from the pod, so that a pod's wish is not overwritten in each container."""
 
 
-def build(container: Mapping[str, Any], serving: Serving, pod_context: Mapping[str, Any]) -> dict[str, Any]:
+def build(
+    container: Mapping[str, Any], serving: Serving, pod_context: Mapping[str, Any], *, grace: Grace
+) -> dict[str, Any]:
     """A container of the template as it will run; the serving one is started and probed by the launcher."""
     built = {
         "imagePullPolicy": _pull_policy(container),
@@ -43,7 +45,7 @@ def build(container: Mapping[str, Any], serving: Serving, pod_context: Mapping[s
     }
     if container["name"] != serving.container:
         return built
-    return _serve(built, serving)
+    return _serve(built, serving, grace)
 
 
 def temporary_volumes(containers: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -53,17 +55,18 @@ def temporary_volumes(containers: list[Mapping[str, Any]]) -> Iterator[dict[str,
             yield {"name": mount["name"], "emptyDir": {"sizeLimit": TEMPORARY_SIZE}}
 
 
-def _serve(container: dict[str, Any], serving: Serving) -> dict[str, Any]:
+def _serve(container: dict[str, Any], serving: Serving, grace: Grace) -> dict[str, Any]:
     mounts = [*container["volumeMounts"], {"name": BIN_VOLUME, "mountPath": BIN_PATH, "readOnly": True}]
     if not _is_mounted(container, CACHE_PATH):
         mounts.append({"name": CACHE_VOLUME, "mountPath": CACHE_PATH})
     command = [*container["command"], *container.get("args", ())]
     if serving.socket_path is not None:
         mounts.append({"name": SOCKET_VOLUME, "mountPath": serving.socket_path.rsplit("/", 1)[0]})
-        command = [LAUNCHER, "run", "--socket", serving.socket_path, "--", *command]
+        end = ["--end", f"{MODEL_END_SECONDS}s"] if grace.is_bounded else []
+        command = [LAUNCHER, "run", "--socket", serving.socket_path, *end, "--", *command]
     rewritten = {name: probes.rewrite(container[name], serving) for name in probes.FIELDS if name in container}
     kept = {name: value for name, value in container.items() if name not in ("args", "ports")}
-    ours = {"command": command, "volumeMounts": mounts, "lifecycle": FAREWELL}
+    ours = {"command": command, "volumeMounts": mounts, "lifecycle": {"preStop": hooks.hold(grace)}}
     return {**kept, **rewritten, **ours}
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from bartizan.controller.builders import guard_container, model_container
 from bartizan.controller.builders.surroundings import Surroundings
+from bartizan.policy import grace as graces
 from bartizan.policy import names
+from bartizan.policy.grace import Grace
 from bartizan.policy.model import ModelDeployment, Transport
 
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
@@ -32,7 +34,8 @@ def build(
 ) -> dict[str, Any]:
     """The pod template; `not_before` is the version of the document at hand, so that no older one can be replayed."""
     identity, template = deployment.identity, deployment.spec.template
-    arguments = guard_container.arguments(deployment, document_key=document_key, not_before=not_before)
+    grace = _grace(deployment)
+    arguments = guard_container.arguments(deployment, grace, document_key=document_key, not_before=not_before)
     guard = guard_container.guard(deployment, surroundings, arguments=arguments)
     return {
         "metadata": {
@@ -40,9 +43,9 @@ def build(
             "annotations": {**template.annotations, DEFAULT_CONTAINER_ANNOTATION: deployment.spec.serving.container},
         },
         "spec": {
-            "terminationGracePeriodSeconds": 30,
             "schedulerName": "default-scheduler",
             **{name: value for name, value in template.spec.items() if name not in REWRITTEN},
+            "terminationGracePeriodSeconds": grace.period_seconds,
             **CLOSED,
             "serviceAccountName": identity.name,
             "securityContext": _security_context(template.spec.get("securityContext", {})),
@@ -56,7 +59,16 @@ def build(
 def _containers(deployment: ModelDeployment, field: str) -> list[dict[str, Any]]:
     spec = deployment.spec
     context = _security_context(spec.template.spec.get("securityContext", {}))
-    return [model_container.build(container, spec.serving, context) for container in spec.template.spec.get(field, ())]
+    grace = _grace(deployment)
+    return [
+        model_container.build(container, spec.serving, context, grace=grace)
+        for container in spec.template.spec.get(field, ())
+    ]
+
+
+def _grace(deployment: ModelDeployment) -> Grace:
+    spec = deployment.spec
+    return graces.choose(spec.limits.caps.max_stream_seconds, spec.template.spec.get("terminationGracePeriodSeconds"))
 
 
 def _security_context(wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.controller.builders.guard_container import LAUNCHER
+from bartizan.controller.builders.hooks import LAUNCHER
 from bartizan.policy.model import Serving
 
 FIELDS = ("startupProbe", "readinessProbe", "livenessProbe")

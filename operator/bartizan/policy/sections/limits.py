@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from bartizan.policy import durations
+from bartizan.policy import durations, grace
 from bartizan.policy.limits import Scope
 from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
@@ -27,9 +27,6 @@ MOST_WINDOWS = 8
 MOST_TOKENS = 1_000_000_000
 MOST_TOKEN_WINDOWS = 12
 MOST_TOKENS_A_REQUEST = 10_000_000
-LONGEST_STREAM_SECONDS = 7200
-"""As long as a pod's grace period may be: a stream must be able to end before its pod does."""
-
 _SCOPE = Choice(tuple(Scope))
 _REQUEST_LIMIT = Record(
     {"limit": Whole(1, MOST_REQUESTS), "window": durations.judge, "scope": _SCOPE}, required=("limit", "window")
@@ -81,7 +78,7 @@ _SHAPE = Record(
         "maxOutputTokens": Whole(1, MOST_TOKENS_A_REQUEST),
         "excessOutput": Choice(tuple(ExcessOutput)),
         "promptOverheadTokens": Whole(0, MOST_TOKENS_A_REQUEST),
-        "maxStreamSeconds": Whole(1, LONGEST_STREAM_SECONDS),
+        "maxStreamSeconds": Whole(1, grace.LONGEST_STREAM_SECONDS),
         "concurrent": Whole(1, MOST_CONCURRENT),
         "concurrentPerClient": Whole(1, MOST_CONCURRENT),
         "queue": Record(
@@ -103,6 +100,11 @@ def judge(node: Node) -> dict[str, Any]:
     return section
 
 
+def max_stream_seconds(section: Mapping[str, Any]) -> int:
+    seconds: int = section.get("maxStreamSeconds", DEFAULT_MAX_STREAM_SECONDS)
+    return seconds
+
+
 def build(section: Mapping[str, Any]) -> Limits:
     concurrent = section.get("concurrent", DEFAULT_CONCURRENT)
     requests, tokens = section.get("requests", DEFAULT_REQUESTS), section.get("tokens", DEFAULT_TOKENS)
@@ -114,7 +116,7 @@ def build(section: Mapping[str, Any]) -> Limits:
             max_output_tokens=section.get("maxOutputTokens", DEFAULT_MAX_OUTPUT_TOKENS),
             excess_output=ExcessOutput(section.get("excessOutput", ExcessOutput.CLAMP)),
             prompt_overhead_tokens=section.get("promptOverheadTokens", DEFAULT_PROMPT_OVERHEAD_TOKENS),
-            max_stream_seconds=section.get("maxStreamSeconds", DEFAULT_MAX_STREAM_SECONDS),
+            max_stream_seconds=max_stream_seconds(section),
         ),
         concurrent=concurrent,
         concurrent_per_client=section.get("concurrentPerClient", min(DEFAULT_CONCURRENT_PER_CLIENT, concurrent)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from bartizan.policy import grace
 from bartizan.policy.model import Template, Weakness
 from bartizan.policy.nodes import Clean, Node
 from bartizan.policy.shapes import Record
@@ -41,6 +42,7 @@ def _find_in_serving(spec_node: Node, spec: Clean, place: Place) -> Iterator[Wea
 
 
 def _judge_across(spec_node: Node, spec: Clean, place: Place) -> None:
+    _judge_grace(spec_node, spec, place)
     mounts.judge(spec_node, spec, place)
     references.judge(spec_node, spec, place)
     weaknesses.judge_root(spec_node, spec)
@@ -51,6 +53,16 @@ def _judge_across(spec_node: Node, spec: Clean, place: Place) -> None:
             if group == "containers":
                 probe.judge_targets(node, container, place)
                 _judge_serving(node, container, place)
+
+
+def _judge_grace(spec_node: Node, spec: Clean, place: Place) -> None:
+    """A shorter one would cut streams at every roll-out that the limits allow."""
+    wish, needed = spec.get("terminationGracePeriodSeconds"), grace.needed(place.max_stream_seconds)
+    if wish is not None and wish < needed:
+        spec_node.key("terminationGracePeriodSeconds", wish).refuse(
+            f"{wish} is below {needed}, in which a stream of spec.limits.maxStreamSeconds ({place.max_stream_seconds}) "
+            "can end before its pod does; remove it for just that, raise it, or lower spec.limits.maxStreamSeconds"
+        )
 
 
 def _judge_serving(node: Node, container: Clean, place: Place) -> None:

@@ -11,3 +11,4 @@ class Place:
 
     endpoint: str
     serving: Serving
+    max_stream_seconds: int

@@ -1,6 +1,6 @@
 """The pod spec's table: every field of a pod and of its containers that is known, allowed or refused."""
 
-from bartizan.policy import addresses
+from bartizan.policy import addresses, grace
 from bartizan.policy.shapes import (
     SUBDOMAIN,
     Choice,
@@ -54,8 +54,6 @@ _NEEDED = ("name", "image")
 CONTAINER = Record({**_CONTAINER, **probe.ON_CONTAINER}, required=_NEEDED, unknown=UNKNOWN)
 INIT_CONTAINER = Record({**_CONTAINER, **probe.ON_INIT}, required=_NEEDED, unknown=UNKNOWN)
 
-SHORTEST_GRACE_SECONDS = 5
-"""The model's preStop hook sleeps for three; Kubernetes refuses a pod whose grace is not longer than its hook."""
 _ALIAS = Record({"ip": addresses.judge_address, "hostnames": Many(SUBDOMAIN, 16)}, required=("ip", "hostnames"))
 _ACCOUNT = Refused("the endpoint has an account of its own, without rights; remove it")
 _HOST = "the pod would share the node's, where no network policy and no guard holds; remove it"
@@ -78,7 +76,7 @@ POD = Record(
         "preemptionPolicy": Choice(("Never", "PreemptLowerPriority")),
         "runtimeClassName": SUBDOMAIN,
         "terminationGracePeriodSeconds": Whole(
-            SHORTEST_GRACE_SECONDS, 7200, "the pod serves on for some seconds until no node sends it new clients"
+            grace.needed(1), grace.needed(grace.LONGEST_STREAM_SECONDS), "streams end before their pod does"
         ),
         "hostUsers": Switch(),
         "hostAliases": Distinct(Many(_ALIAS, 16), ("ip",)),
