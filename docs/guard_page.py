@@ -48,10 +48,12 @@ STATUS = f"""
 
 | Port | Page | Who may | What it says |
 |---|---|---|---|
-| {names.GUARD_PORT} | the paths above | declared clients | |
+| {names.GUARD_PORT}, or {names.GUARD_TLS_PORT} with [TLS](../tls.md) | the paths above | declared clients | |
 | {names.STATUS_PORT} | `/livez` | operator, kubelet | 200 while the process works |
 | {names.STATUS_PORT} | `/readyz` | operator, kubelet | 200 with a valid document and a model that accepts connections; else 503 and the reason |
-| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/draining` | operator, kubelet | 200 once the pod is about to end; the guard's preStop hook waits for it |
+| {names.STATUS_PORT} | `/drained` | operator, kubelet | 200 once nobody needs the model any more; the model's preStop hook waits for it |
 | {names.METRICS_PORT} | `/metrics` | `monitoring.namespace` | [metrics](metrics.md) |
 
 ## The audit

@@ -91,6 +91,7 @@ CASES: dict[str, Case] = {
         {"spec.template.spec.containers": CONTAINERS, "spec.serving": {"container": "model"}},
         {"spec.serving": {"container": "other"}},
     ),
+    "serving.tls.secretName": ({}, {"spec.serving": {"tls": {"secretName": "pair"}}}),
     "access.from.namespaces": ({}, {"spec.access": {"from": {"namespaces": "All"}}}),
     "access.from.ipBlocks": ({}, {"spec.access": {"from": {"ipBlocks": ["10.0.0.0/8"]}}}),
     **of_selector("access.from.selector", "spec.access.from.selector", {"spec.access": SELECTOR}),

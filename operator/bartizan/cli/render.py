@@ -69,7 +69,9 @@ def manifests(wish: ModelDeployment, installation: Surroundings) -> Iterator[dic
     yield _without_values(guard_document.build_secret(identity, ""))
     for client in wish.spec.key_clients:
         credential = keys.client_credential(SAMPLE_ROOT, identity, client.name, epoch=client.key_epoch)
-        yield _without_values(client_secret.build(identity, client.name, credential, wish.spec.serving.protocol))
+        served = wish.spec.serving
+        secret = client_secret.build(identity, client.name, credential, served.protocol, has_tls=served.has_tls)
+        yield _without_values(secret)
     yield service_account.build(wish)
     yield service.build(wish)
     if (budget := disruption_budget.build(wish)) is not None:

@@ -1,37 +1,19 @@
 """Conditions of a ModelDeployment, each judged from facts alone: status, reason and a message that says what to do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from bartizan.controller import log, pod_facts
+from bartizan.controller import certificates, pod_facts
 from bartizan.controller.findings import Findings
 from bartizan.controller.guards import GuardState
 from bartizan.controller.observe import World
 from bartizan.controller.root_key import REMEDY
+from bartizan.controller.verdict import Verdict
 from bartizan.policy.document import GuardDocument
 from bartizan.policy.reasons import EXPLANATIONS, Reason
 
 # ruff: noqa: ARG001 - all judges take the same two arguments, so that JUDGES can hold them
-MAX_MESSAGE = 1024
 MAX_PROBLEMS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`status` is None for Unknown, as Kubernetes has it."""
-
-    status: bool | None
-    reason: Reason
-    message: str = ""
-
-    @property
-    def status_text(self) -> str:
-        return "Unknown" if self.status is None else str(self.status)
-
-    @property
-    def text(self) -> str:
-        return log.redact(self.message or EXPLANATIONS[self.reason])[:MAX_MESSAGE]
 
 
 def accepted(world: World, findings: Findings) -> Verdict:
@@ -154,11 +136,10 @@ def _below_one(document: GuardDocument) -> list[str]:
 
 
 def plain_http(world: World, findings: Findings) -> Verdict:
-    return Verdict(
-        True,
-        Reason.TLS_NOT_CONFIGURED,
-        "the guard's port speaks plain HTTP: keys and prompts cross the cluster's network unencrypted",
-    )
+    if findings.deployment is None:
+        return Verdict(None, Reason.SPEC_REFUSED)
+    secret = findings.deployment.spec.serving.tls_secret
+    return certificates.plain() if secret is None else certificates.judge(findings.guard_reports, secret)
 
 
 def clients_resolved(world: World, findings: Findings) -> Verdict:
@@ -216,7 +197,7 @@ def _failing(world: World, findings: Findings) -> Verdict | None:
     serving = f"{available} of {wanted} pods available"
     if found:
         return Verdict(available > 0 and is_current, Reason.PODS_FAILING, f"{serving}; {'; '.join(found[:5])}")
-    waits = "; ".join([serving, *_what_guards_wait_for(findings)])
+    waits = "; ".join([serving, *_what_guards_wait_for(findings), *_what_kubelets_wait_for(world, findings)])
     return Verdict(available >= wanted and is_current, Reason.PODS_NOT_READY, waits)
 
 
@@ -225,6 +206,14 @@ def _what_guards_wait_for(findings: Findings) -> list[str]:
     said = {report.reason for report in findings.guard_reports.values() if report is not None}
     known = sorted(Reason(reason) for reason in said if reason in set(Reason) and reason != Reason.GUARD_READY)
     return [f"the guard says {reason}: {EXPLANATIONS[reason]}" for reason in known]
+
+
+def _what_kubelets_wait_for(world: World, findings: Findings) -> list[str]:
+    """A pod does not say that a Secret is missing, and the operator may not look; who may is told where to."""
+    secret = findings.deployment.spec.serving.tls_secret if findings.deployment else None
+    if secret is None or not any(pod_facts.is_being_created(pod) for pod in world.owned_pods):
+        return []
+    return [f"no guard starts before there is a Secret {secret!r} (spec.serving.tls) with tls.crt and tls.key"]
 
 
 JUDGES: dict[str, Callable[[World, Findings], Verdict]] = {

@@ -29,6 +29,8 @@ TOUCH_AGAIN_SECONDS = 1.0
 QUICK_TOUCHES = 5
 LONGEST_PATIENCE_SECONDS = 60.0
 MAX_STATUS_BYTES = 16 * 1024
+LATEST = 253_402_300_800
+"""Of Unix seconds: the year 10000, which no calendar writes."""
 
 
 class GuardState(StrEnum):
@@ -51,6 +53,20 @@ class GuardReport:
     reason: str
     document_reason: str = Reason.GUARD_READY
     limits_reason: str = Reason.LIMITS_KEPT
+    tls: "TlsReport | None" = None
+    """None where its port speaks plain HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsReport:
+    """What a guard says of its pair: `files` of the one that lies before it, `validity` of the one that it uses.
+
+    `not_after` is in Unix seconds, 0 where it uses none.
+    """
+
+    files: str
+    validity: str
+    not_after: int
 
 
 class Asking(Protocol):
@@ -85,7 +101,16 @@ def _report(body: object) -> GuardReport | None:
         reason=str(body.get("reason") or ""),
         document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
         limits_reason=str(body.get("limitsReason") or Reason.LIMITS_KEPT),
+        tls=_tls_report(body.get("tls")),
     )
+
+
+def _tls_report(told: object) -> TlsReport | None:
+    if not isinstance(told, Mapping):
+        return None
+    given = told.get("notAfter")
+    not_after = given if type(given) is int and 0 <= given < LATEST else 0
+    return TlsReport(str(told.get("reason")), str(told.get("validity")), not_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,13 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
 
 
 def _client_secrets(wish: ModelDeployment, ledger: epochs.Ledger, root: Hidden) -> list[dict[str, Any]]:
-    identity, protocol = wish.identity, wish.spec.serving.protocol
-    return [
-        client_secret.build(identity, name, keys.client_credential(root, identity, name, epoch=epoch), protocol)
-        for name, epoch in ledger.current().items()
-    ]
+    identity, served = wish.identity, wish.spec.serving
+
+    def build(name: str, epoch: int) -> dict[str, Any]:
+        credential = keys.client_credential(root, identity, name, epoch=epoch)
+        return client_secret.build(identity, name, credential, served.protocol, has_tls=served.has_tls)
+
+    return [build(name, epoch) for name, epoch in ledger.current().items()]
 
 
 async def _remove_withdrawn(

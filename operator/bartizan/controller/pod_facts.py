@@ -48,6 +48,12 @@ def is_on_lost_node(pod: Live) -> bool:
     )
 
 
+def is_being_created(pod: Live) -> bool:
+    """It has a node, and no container of it has started yet."""
+    statuses = pod.get("status", {}).get("initContainerStatuses") or ()
+    return any((item.get("state", {}).get("waiting") or {}).get("reason") in HARMLESS_WAITING for item in statuses)
+
+
 def is_ready(pod: Live) -> bool:
     """Services send it their traffic."""
     conditions = pod.get("status", {}).get("conditions") or ()

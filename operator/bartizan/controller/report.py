@@ -15,7 +15,15 @@ from bartizan.controller.tools import Tools
 from bartizan.controller.work_queue import Key
 from bartizan.policy.reasons import Reason
 
-PASSING = frozenset({Reason.PODS_NOT_READY, Reason.GUARDS_OUT_OF_SYNC, Reason.SCALED_TO_ZERO, Reason.DELETING})
+PASSING = frozenset(
+    {
+        Reason.PODS_NOT_READY,
+        Reason.GUARDS_OUT_OF_SYNC,
+        Reason.SCALED_TO_ZERO,
+        Reason.DELETING,
+        Reason.TLS_CONFIGURED,
+    }
+)
 """Reasons for False that belong to the normal course of things and do not deserve a warning."""
 MAX_PATHS = 5
 POD_STATES = ("gated", "outdated", "ungated", "unknown")

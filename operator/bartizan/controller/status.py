@@ -5,11 +5,11 @@ from typing import Any
 
 from bartizan.controller import conditions
 from bartizan.controller.api import Api, ApiError
-from bartizan.controller.conditions import Verdict
 from bartizan.controller.findings import Findings
 from bartizan.controller.kinds import MODEL_DEPLOYMENT
 from bartizan.controller.observe import World
 from bartizan.controller.prerequisites import RIGHTS_REMEDY
+from bartizan.controller.verdict import Verdict
 from bartizan.controller.work_queue import Key
 from bartizan.policy import epochs, names
 from bartizan.policy.protocols import Protocol
@@ -24,14 +24,15 @@ def build(world: World, findings: Findings, *, now: datetime) -> Live:
     """The whole status, `lastTransitionTime` kept where a condition's status has not changed."""
     previous = _conditions_of(world)
     generation = world.identity.generation
-    served = findings.deployment.spec.serving.protocol if findings.deployment else Protocol.OPENAI
+    served = findings.deployment.spec.serving if findings.deployment else None
+    protocol, has_tls = (served.protocol, served.has_tls) if served else (Protocol.OPENAI, False)
     verdicts = {name: judge(world, findings) for name, judge in conditions.JUDGES.items()}
     return {
         **record(findings),
         "observedGeneration": generation,
         "replicas": (world.deployment or {}).get("status", {}).get("replicas", 0),
         "selector": f"{names.ENDPOINT_LABEL}={world.identity.name},{names.ENDPOINT_UID_LABEL}={world.identity.uid}",
-        "address": names.base_url(world.identity.name, world.identity.namespace, served),
+        "address": names.base_url(world.identity.name, world.identity.namespace, protocol, has_tls=has_tls),
         "pods": _pods(world, findings),
         "conditions": [
             _condition(name, verdict, previous.get(name), generation=generation, now=now)

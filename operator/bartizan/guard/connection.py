@@ -219,7 +219,12 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        return self._state is State.IDLE or (self._state is State.HEAD and not self._incoming.has_begun)
+        return self._state is State.IDLE
+
+    @property
+    def is_new(self) -> bool:
+        """No byte of a request has come yet, which may be on its way."""
+        return self._state is State.HEAD and not self._incoming.has_begun
 
     @property
     def owes(self) -> bool:

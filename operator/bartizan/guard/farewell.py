@@ -57,7 +57,7 @@ class Farewell:
         listener.is_draining = True
         await self._until(lambda: self._is_last_call, now + self._farewell_seconds)
         self.refuses = True
-        listener.close_idle()
+        listener.close_idle(even_new=False)
         await self._until(lambda: self._is_last_call or self.is_over(listener, slots), self.deadline)
         cut = underway.cut(Reason.DRAINING)
         await self._until(lambda: self._may_end, float("inf"))
@@ -69,7 +69,7 @@ class Farewell:
 
     async def _close(self, listener: Listener, *, is_short: bool) -> int:
         listener.close()
-        listener.close_idle()
+        listener.close_idle(even_new=True)
         if not is_short:
             await self._until(lambda: self._is_last_call or listener.is_empty, self.deadline)
         await self._empty(listener)

@@ -8,6 +8,7 @@ from bartizan.guard.connection import ClientConnection, Surroundings
 from bartizan.policy.reasons import Reason
 
 BACKLOG = 1024
+Wrap = Callable[[asyncio.Protocol], asyncio.Protocol]
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -31,10 +32,16 @@ class Listener:
         self._connections: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None
 
-    async def open(self, sock: socket.socket, surroundings: Surroundings) -> None:
+    async def open(self, sock: socket.socket, surroundings: Surroundings, wrap: Wrap | None = None) -> None:
+        """Serve; `wrap` puts TLS round a connection."""
         loop = asyncio.get_running_loop()
         seconds = surroundings.seconds()
-        self._server = await loop.create_server(lambda: ClientConnection(self, surroundings, seconds), sock=sock)
+
+        def welcome() -> asyncio.Protocol:
+            connection = ClientConnection(self, surroundings, seconds)
+            return connection if wrap is None else wrap(connection)
+
+        self._server = await loop.create_server(welcome, sock=sock)
 
     def joined(self, connection: ClientConnection) -> bool:
         """Whether there is room for it; beyond twice the room there is not even an answer."""
@@ -72,9 +79,11 @@ class Listener:
         if self._server is not None:
             self._server.close()
 
-    def close_idle(self) -> None:
-        for connection in [connection for connection in self._connections if connection.is_idle]:
-            connection.close()
+    def close_idle(self, *, even_new: bool) -> None:
+        """End connections that wait between requests; those of which the first is still to come only if `even_new`."""
+        for connection in list(self._connections):
+            if connection.is_idle or (even_new and connection.is_new):
+                connection.close()
 
     def abort(self, reason: Reason) -> int:
         """Cut all connections; how many there were."""

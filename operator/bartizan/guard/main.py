@@ -27,7 +27,7 @@ from bartizan.guard.get_server import GetServer, Pages
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.limits_file import Owner
 from bartizan.guard.limits_memory import LimitsMemory, boot_id
-from bartizan.guard.listener import Listener
+from bartizan.guard.listener import Listener, Wrap
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.rates import Rates
@@ -36,6 +36,8 @@ from bartizan.guard.settings import Settings
 from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
+from bartizan.guard.tls import TlsWatch
+from bartizan.guard.tls_connection import TlsConnection
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
@@ -61,6 +63,7 @@ class Parts:
     status: Status
     sink: DescriptorSink
     farewell: Farewell
+    tls: TlsWatch | None
 
 
 def build(chosen: Settings) -> Parts:
@@ -68,20 +71,9 @@ def build(chosen: Settings) -> Parts:
     listener = Listener(most=chosen.bounds.connections, counted=metrics.connections.set)
     deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
-    memory = DocumentMemory(chosen.state_directory)
-    trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))
-
-    def taken_up(taken: Enforcement) -> None:
-        memory.keep(taken.document.version)
-        shared.own.memory.begin(is_new_endpoint=time.time() - taken.document.created < NEW_SECONDS)
-        metrics.document_version.set(taken.document.version)
-        underway.withdraw_all_but(taken.standings)
-        shared.use(taken)
-
-    documents = DocumentWatch(chosen.document, trust, taken_up=taken_up)
+    documents = _watch_document(chosen, metrics, underway, shared=shared)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
-
     farewell = Farewell(farewell_seconds=chosen.farewell_seconds, drain_seconds=chosen.drain_seconds)
     slots = Slots()
     sink = DescriptorSink(sys.stdout.fileno())
@@ -101,10 +93,32 @@ def build(chosen: Settings) -> Parts:
         wall_clock=time.time,
         is_draining=lambda: farewell.refuses,
     )
+    tls = TlsWatch(chosen.tls) if chosen.tls else None
     state = Status(
-        documents, upstream, shared, endpoint, lambda: farewell.has_begun, lambda: farewell.is_over(listener, slots)
+        documents=documents,
+        upstream=upstream,
+        shared=shared,
+        endpoint=endpoint,
+        tls=tls,
+        is_draining=lambda: farewell.has_begun,
+        is_drained=lambda: farewell.is_over(listener, slots),
+        now=time.time,
     )
-    return Parts(gate, listener, deadlines, state, sink, farewell)
+    return Parts(gate, listener, deadlines, state, sink, farewell, tls)
+
+
+def _watch_document(chosen: Settings, metrics: Metrics, underway: Underway, *, shared: SharedLimits) -> DocumentWatch:
+    memory = DocumentMemory(chosen.state_directory)
+    trust = Trust(chosen.document_key, chosen.endpoint, max(chosen.document_not_before, memory.recall()))
+
+    def taken_up(taken: Enforcement) -> None:
+        memory.keep(taken.document.version)
+        shared.own.memory.begin(is_new_endpoint=time.time() - taken.document.created < NEW_SECONDS)
+        metrics.document_version.set(taken.document.version)
+        underway.withdraw_all_but(taken.standings)
+        shared.use(taken)
+
+    return DocumentWatch(chosen.document, trust, taken_up=taken_up)
 
 
 def _own_limits(chosen: Settings) -> Own:
@@ -128,7 +142,11 @@ async def _serve(chosen: Settings) -> int:
         return 1
     parts.gate.documents.look()
     _heed_signals(parts.farewell)
-    background = [_watch(parts.gate.documents.run(), parts.farewell), _watch(parts.deadlines.run(), parts.farewell)]
+    work = [parts.gate.documents.run(), parts.deadlines.run()]
+    if parts.tls is not None:
+        parts.tls.look()
+        work.append(parts.tls.run())
+    background = [_watch(running, parts.farewell) for running in work]
     ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
     log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
     untaken = await _end(parts)
@@ -178,9 +196,18 @@ async def _open_gate(chosen: Settings, parts: Parts) -> int:
         budget=Budget(chosen.bounds.waiting_bytes, each=chosen.bounds.body_bytes),
         new_id=lambda: f"req_{os.urandom(12).hex()}",
     )
-    await parts.listener.open(sock, surroundings)
+    await parts.listener.open(sock, surroundings, _wrap(parts.tls, parts.gate.metrics) if parts.tls else None)
     port: int = sock.getsockname()[1]
     return port
+
+
+def _wrap(tls: TlsWatch, metrics: Metrics) -> Wrap:
+    """A new connection takes the pair of its time and keeps it."""
+
+    def failed(reason: str) -> None:
+        metrics.tls_failed.labels(reason).inc()
+
+    return lambda connection: TlsConnection(connection, tls.current.context if tls.current else None, failed)
 
 
 async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
@@ -192,6 +219,10 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
         metrics.document_good.set(gate.documents.is_good)
         metrics.limits_kept.set(gate.shared.own.memory.reason is Reason.LIMITS_KEPT)
         metrics.store_up.set(gate.shared.is_configured and not gate.shared.is_away)
+        if parts.tls is not None:
+            metrics.tls_good.labels("guard").set(parts.tls.is_good)
+            if parts.tls.current is not None:
+                metrics.tls_expires.labels("guard").set(parts.tls.current.not_after - time.time())
 
     return {
         "statusPort": await _open(chosen.address, chosen.ports.status, parts.status.pages()),

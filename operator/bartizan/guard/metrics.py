@@ -109,6 +109,24 @@ class Metrics:
             "Version of the document in force (Unix milliseconds); 0 without one.",
             registry=self.registry,
         )
+        self.tls_expires = Gauge(
+            "bartizan_guard_tls_expires_seconds",
+            "Seconds until the certificate in use expires, less than none afterwards; absent without TLS.",
+            ("port",),
+            registry=self.registry,
+        )
+        self.tls_good = Gauge(
+            "bartizan_guard_tls_good",
+            "1 while the pair on disk is what is in use, 0 while it is absent or refused; absent without TLS.",
+            ("port",),
+            registry=self.registry,
+        )
+        self.tls_failed = Counter(
+            "bartizan_guard_tls_failed",
+            "Connections that ended for want of TLS, by reason: PlainText, NoCertificate, Handshake, Records.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.document_good = Gauge(
             "bartizan_guard_document_good",
             "1 while the document's file is what is in force, 0 while it is absent or refused.",

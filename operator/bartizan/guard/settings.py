@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from bartizan.guard.tls import Files
 from bartizan.policy import keys
 from bartizan.policy.document import EndpointRef
 
@@ -53,13 +54,18 @@ class Settings:
     address: str
     ports: Ports
     bounds: Bounds
+    tls: Files | None
+    """The pair for the clients' port; None for plain HTTP."""
     farewell_seconds: float
     drain_seconds: float
 
 
 def parse(arguments: list[str]) -> Settings:
     """The settings in `arguments`; ends the process with a message on standard error where they make no sense."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if (given.tls_certificate is None) != (given.tls_key is None):
+        parser.error("--tls-certificate and --tls-key belong together")
     return Settings(
         endpoint=EndpointRef(given.namespace, given.name, given.uid, given.namespace_uid),
         document=given.document,
@@ -79,6 +85,7 @@ def parse(arguments: list[str]) -> Settings:
             body_bytes=given.max_body_bytes,
             waiting_bytes=given.max_waiting_bytes,
         ),
+        tls=Files(given.tls_certificate, given.tls_key) if given.tls_key else None,
         farewell_seconds=given.farewell_seconds,
         drain_seconds=given.drain_seconds,
     )
@@ -122,6 +129,11 @@ def _declare_places(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", default="", help="address to listen on (default: all, IPv4 and IPv6)")
     parser.add_argument("--port", type=int, default=8080, help="clients' port (default %(default)s; 0: any free one)")
+    parser.add_argument(
+        "--tls-certificate", type=Path, metavar="FILE",
+        help="the clients' port speaks TLS, with this certificate and its chain (PEM); watched (default: plain HTTP)",
+    )  # fmt: skip
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM); watched")
     parser.add_argument("--status-port", type=int, default=8081, help="read-only status port (default %(default)s)")
     parser.add_argument("--metrics-port", type=int, default=9090, help="Prometheus' port (default %(default)s)")
 

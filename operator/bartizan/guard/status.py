@@ -10,7 +10,9 @@ from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.get_server import Page, Pages
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.shared import SharedLimits
+from bartizan.guard.tls import TlsWatch
 from bartizan.guard.upstream import Upstream
+from bartizan.policy import certificates
 from bartizan.policy.reasons import Reason
 from bartizan.policy.version import VERSION
 
@@ -21,8 +23,11 @@ class Status:
     upstream: Upstream
     shared: SharedLimits
     endpoint: str
+    tls: TlsWatch | None
     is_draining: Callable[[], bool]
     is_drained: Callable[[], bool]
+    now: Callable[[], float]
+    """Unix seconds."""
 
     def pages(self) -> Pages:
         return {
@@ -39,6 +44,8 @@ class Status:
             return Reason.DRAINING
         if self.documents.current is None:
             return self.documents.reason
+        if self.tls is not None and self.tls.current is None:
+            return self.tls.reason
         return await self.upstream.probe()
 
     @property
@@ -65,10 +72,25 @@ class Status:
             "documentVersion": current.document.version if current else None,
             "documentReason": self.documents.reason,
             "limitsReason": self.limits_reason,
+            "tls": _described(self.tls, self.now()),
             "endpoint": self.endpoint,
             "version": VERSION,
         }
         return Page(200, "application/json", json.dumps(state).encode() + b"\n")
+
+
+def _described(tls: TlsWatch | None, now: float) -> dict[str, object] | None:
+    """What clients see of the certificate, and what is wrong with the pair on disk; None for plain HTTP."""
+    if tls is None:
+        return None
+    pair = tls.current
+    return {
+        "reason": tls.reason,
+        "sha256": pair.sha256 if pair else None,
+        "notBefore": pair.not_before if pair else None,
+        "notAfter": pair.not_after if pair else None,
+        "validity": certificates.judge(pair.not_before, pair.not_after, now=now) if pair else None,
+    }
 
 
 def _claim(holds: Callable[[], bool]) -> Callable[[], Awaitable[Page]]:

@@ -47,7 +47,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the model serves: `socket_path` with UnixSocket, `port` with Loopback; `allow_fields` beyond the protocol."""
+    """How the model serves: `socket_path` with UnixSocket, `port` with Loopback; `allow_fields` beyond the protocol.
+
+    `tls_secret` names the Secret with the pair for the guard's port, which speaks plain HTTP without one.
+    """
 
     transport: Transport
     container: str
@@ -56,6 +59,11 @@ class Serving:
     protocol: Protocol = Protocol.OPENAI
     allow_fields: tuple[str, ...] = ()
     media: MediaTerms | None = None
+    tls_secret: str | None = None
+
+    @property
+    def has_tls(self) -> bool:
+        return self.tls_secret is not None
 
 
 @dataclass(frozen=True, slots=True)

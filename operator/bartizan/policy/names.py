@@ -28,6 +28,9 @@ TOUCH_ANNOTATION = f"{GROUP}/document-touch"
 """On the pods: raised when a guard has not reported the new document within a second."""
 
 GUARD_PORT = 8080
+"""Where clients come in, by plain HTTP."""
+GUARD_TLS_PORT = 8443
+"""Where they come in by TLS, and then there alone."""
 STATUS_PORT = 8081
 METRICS_PORT = 9090
 GUARD_UID = 64001
@@ -70,9 +73,14 @@ def policy_twin(endpoint: str) -> str:
     return f"{endpoint}.twin.bartizan"
 
 
-def base_url(endpoint: str, namespace: str, protocol: Protocol) -> str:
+def guard_port(*, has_tls: bool) -> int:
+    return GUARD_TLS_PORT if has_tls else GUARD_PORT
+
+
+def base_url(endpoint: str, namespace: str, protocol: Protocol, *, has_tls: bool) -> str:
     """Where clients inside the cluster reach the guard, in the form that the protocol's SDKs expect."""
-    return f"http://{endpoint}.{namespace}.svc:{GUARD_PORT}{BASE_PATHS[protocol]}"
+    scheme = "https" if has_tls else "http"
+    return f"{scheme}://{endpoint}.{namespace}.svc:{guard_port(has_tls=has_tls)}{BASE_PATHS[protocol]}"
 
 
 def audience(endpoint: str, namespace: str) -> str:
@@ -87,3 +95,8 @@ def audience(endpoint: str, namespace: str) -> str:
 def service_account_subject(namespace: str, name: str) -> str:
     """The API server's name for a ServiceAccount, in a token's `sub`; neither part can hold a colon."""
     return f"system:serviceaccount:{namespace}:{name}"
+
+
+def is_gates_secret(name: str, endpoint: str) -> bool:
+    """Whether the root key, a guard's document or a key of the endpoint's own clients has this name."""
+    return name == ROOT_SECRET or name.endswith(document_secret("")) or name.startswith(client_secret(endpoint, ""))

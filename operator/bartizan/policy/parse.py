@@ -57,6 +57,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
     proofs.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
     _judge_model_name(spec_node, section, served)
+    _judge_tls(spec_node, served, identity)
     place = Place(identity.name, served, limits.max_stream_seconds(section.get("limits", {})))
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), place)
     if problems:
@@ -74,6 +75,12 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
         strategy=strategy.build(section.get("strategy", {})),
     )
     return ModelDeployment(identity, spec)
+
+
+def _judge_tls(spec_node: Node, served: Serving, identity: Identity) -> None:
+    if served.tls_secret is not None and names.is_gates_secret(served.tls_secret, identity.name):
+        spot = spec_node.key("serving", None).key("tls", None).key("secretName", served.tls_secret)
+        spot.refuse(f"{show(served.tls_secret)} is a Secret of the gate; name one of type kubernetes.io/tls")
 
 
 def _listed(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     LIMITS_FORGOTTEN = "LimitsForgotten"
     LIMITS_UNKEPT = "LimitsUnkept"
     STORE_UNAVAILABLE = "StoreUnavailable"
+    TLS_PAIR_ABSENT = "TlsPairAbsent"
+    TLS_PAIR_REFUSED = "TlsPairRefused"
     SOCKET_ABSENT = "SocketAbsent"
     SOCKET_STALE = "SocketStale"
     SOCKET_FORBIDDEN = "SocketForbidden"
@@ -95,6 +97,9 @@ class Reason(StrEnum):
     TLS_NOT_CONFIGURED = "TlsNotConfigured"
     ALL_CLIENTS_RESOLVED = "AllClientsResolved"
     CLIENTS_UNRESOLVED = "ClientsUnresolved"
+    TLS_CONFIGURED = "TlsConfigured"
+    TLS_EXPIRES_SOON = "TlsExpiresSoon"
+    TLS_EXPIRED = "TlsExpired"
     ROOT_LOST = "RootLost"
     APPLY_FAILED = "ApplyFailed"
     DELETING = "Deleting"
@@ -164,6 +169,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.LIMITS_FORGOTTEN: "The guard's memory of long windows was damaged: they count as used up, and refill.",
     Reason.LIMITS_UNKEPT: "The guard cannot write down what long windows are charged: a restart would refill them.",
     Reason.STORE_UNAVAILABLE: "The store in which guards count together is away: each holds its share of the limits.",
+    Reason.TLS_PAIR_ABSENT: "Certificate or key is not there; the last good pair stays in use, if there was one.",
+    Reason.TLS_PAIR_REFUSED: "Certificate and key cannot be used together; the last good pair stays in use.",
     Reason.SOCKET_ABSENT: "The model's socket does not exist (yet).",
     Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
     Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",
@@ -191,6 +198,9 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TLS_NOT_CONFIGURED: "The guard's port speaks plain HTTP.",
     Reason.ALL_CLIENTS_RESOLVED: "Every client that the spec names can come in.",
     Reason.CLIENTS_UNRESOLVED: "Some client cannot come in: its account, or the key of its tokens, is missing.",
+    Reason.TLS_CONFIGURED: "Every guard's port speaks TLS.",
+    Reason.TLS_EXPIRES_SOON: "A guard's certificate has little of its life left, and no newer one has come.",
+    Reason.TLS_EXPIRED: "A guard's certificate has expired, or is not valid yet: clients refuse it.",
     Reason.ROOT_LOST: "The root key is gone while endpoints exist: nothing new is issued, gates keep what they have.",
     Reason.APPLY_FAILED: "The API server refused or failed a write; it is tried again.",
     Reason.DELETING: "The endpoint is being taken down: workload first, network policy last.",

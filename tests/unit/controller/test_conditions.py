@@ -10,7 +10,8 @@ from bartizan.controller import conditions
 from bartizan.controller.apply import Did, Outcome
 from bartizan.controller.builders import guard_document
 from bartizan.controller.findings import Findings
-from bartizan.controller.guards import GuardReport, GuardState
+from bartizan.controller.guards import GuardReport, GuardState, TlsReport
+from bartizan.controller.verdict import MAX_MESSAGE, Verdict
 from bartizan.policy.document import RequestWindow, SharedStore, TokenWindow
 from bartizan.policy.model import Problem, Weakness
 from bartizan.policy.reasons import EXPLANATIONS, Reason
@@ -198,7 +199,7 @@ def test_a_refused_spec_names_the_first_problems_and_what_holds_meanwhile() -> N
     verdict = conditions.accepted(worlds.world(), _findings(problems=problems))
     assert verdict.reason is Reason.SPEC_REFUSED
     assert "spec.p9: is wrong; and 2 more (the last accepted spec stays in force)" in verdict.text
-    assert len(conditions.Verdict(False, Reason.SPEC_REFUSED, "x" * 5000).text) == conditions.MAX_MESSAGE
+    assert len(Verdict(False, Reason.SPEC_REFUSED, "x" * 5000).text) == MAX_MESSAGE
 
 
 def test_weaknesses_are_named_by_container_and_field() -> None:
@@ -219,5 +220,62 @@ def test_every_reason_has_a_sentence() -> None:
 
 def test_no_condition_repeats_a_key_that_somebody_put_into_a_message() -> None:
     key = "btzn_Zm9vYmFyYmF6cXV4.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC14"
-    text = conditions.Verdict(False, Reason.PODS_FAILING, f"container model: {key} is no image").text
+    text = Verdict(False, Reason.PODS_FAILING, f"container model: {key} is no image").text
     assert text == "container model: [redacted] is no image"
+
+
+SECURED = worlds.wish(serving={"tls": {"secretName": "pair"}})
+GOOD = TlsReport("GuardReady", "TlsConfigured", 1_900_000_000)
+
+
+def _plain_http(*tls: TlsReport | None, **fields: Any) -> Verdict:
+    reports = {f"pod-{number}": GuardReport("", "GuardReady", tls=told) for number, told in enumerate(tls)}
+    findings = _findings(**{"deployment": SECURED, "guard_reports": reports, **fields})
+    return conditions.plain_http(worlds.world(), findings)
+
+
+def test_plain_http_is_said_where_no_certificate_is_named() -> None:
+    verdict = _plain_http(GOOD, deployment=WISH)
+    assert (verdict.status, verdict.reason) == (True, Reason.TLS_NOT_CONFIGURED)
+    assert _plain_http(deployment=None).status is None
+
+
+def test_plain_http_is_over_when_every_guard_says_so_and_not_before() -> None:
+    verdict = _plain_http(GOOD, GOOD)
+    assert (verdict.status, verdict.reason) == (False, Reason.TLS_CONFIGURED)
+    assert "valid until 2030-03-17T17:46:40Z" in verdict.text
+    still = _plain_http(GOOD, None)
+    assert (still.status, still.reason) == (True, Reason.TLS_NOT_CONFIGURED)
+    assert "pod-1" in still.text
+    assert _plain_http().status is None, "nobody was asked"
+    assert _plain_http(guard_reports={"pod-0": None}).status is None, "nobody answered"
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (TlsReport("GuardReady", "TlsExpiresSoon", 1_900_000_000), Reason.TLS_EXPIRES_SOON),
+        (TlsReport("GuardReady", "TlsExpired", 1_700_000_000), Reason.TLS_EXPIRED),
+        (TlsReport("TlsPairRefused", "TlsConfigured", 1_900_000_000), Reason.TLS_PAIR_REFUSED),
+        (TlsReport("TlsPairRefused", "TlsExpiresSoon", 1_900_000_000), Reason.TLS_PAIR_REFUSED),
+        (TlsReport("TlsPairRefused", "TlsExpired", 1_700_000_000), Reason.TLS_EXPIRED),
+        (TlsReport("TlsPairAbsent", "None", 0), Reason.TLS_PAIR_ABSENT),
+    ],
+)
+def test_the_worst_of_the_certificates_is_said_first(told: TlsReport, reason: Reason) -> None:
+    verdict = _plain_http(GOOD, told, TlsReport("GuardReady", "TlsExpiresSoon", 1_900_000_000))
+    assert (verdict.status, verdict.reason) == (False, reason)
+    assert "pod-1" in verdict.text
+    assert "'pair'" in verdict.text
+
+
+def test_what_strangers_say_in_a_guards_place_is_not_repeated() -> None:
+    assert "evil" not in _plain_http(TlsReport("evil", "evil", 1)).text
+
+
+def test_a_pod_that_is_being_created_is_told_which_secret_it_may_lack() -> None:
+    waiting = {"name": "bartizan-guard", "state": {"waiting": {"reason": "PodInitializing"}}}
+    pod = worlds.pod(spec=worlds.template(SECURED)["spec"], status={"initContainerStatuses": [waiting]})
+    world = worlds.world(deployment=worlds.deployment(1), pods=[pod])
+    template = worlds.template(SECURED)
+    assert "Secret 'pair'" in conditions.ready(world, _findings(deployment=SECURED, pod_template=template)).text

@@ -46,7 +46,7 @@ class Bench:
 
 def _secret(epoch: int = 1) -> dict[str, Any]:
     credential = keys.client_credential(worlds.ROOT, worlds.IDENTITY, "chat-ui", epoch=epoch)
-    return client_secret.build(worlds.IDENTITY, "chat-ui", credential, Protocol.OPENAI)
+    return client_secret.build(worlds.IDENTITY, "chat-ui", credential, Protocol.OPENAI, has_tls=False)
 
 
 def test_unseen_it_is_written_again_after_a_while() -> None:

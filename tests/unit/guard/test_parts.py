@@ -141,7 +141,7 @@ def test_each_metric_has_help_and_our_prefix_and_known_labels() -> None:
         assert metric.name.startswith("bartizan_guard_")
         assert metric.documentation.endswith(".")
     labels = set(re.findall(r'\(("[a-z]+",(?: "[a-z]+")?)\)', (GUARD / "metrics.py").read_text()))
-    assert labels == {'"route", "reason"', '"route", "type"', '"route",'}
+    assert labels == {'"route", "reason"', '"route", "type"', '"route",', '"reason",', '"port",'}
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:

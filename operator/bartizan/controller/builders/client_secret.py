@@ -10,11 +10,13 @@ from bartizan.policy.model import Identity
 from bartizan.policy.protocols import ENVIRONMENT, Protocol
 
 
-def build(identity: Identity, client: str, credential: ClientCredential, protocol: Protocol) -> dict[str, Any]:
+def build(
+    identity: Identity, client: str, credential: ClientCredential, protocol: Protocol, *, has_tls: bool
+) -> dict[str, Any]:
     """Opaque Secret for `envFrom`; `api_key` is for those who mount files."""
     key = credential.reveal()
     key_name, address_name = ENVIRONMENT[protocol]
-    address = names.base_url(identity.name, identity.namespace, protocol)
+    address = names.base_url(identity.name, identity.namespace, protocol, has_tls=has_tls)
     values = {key_name: key, address_name: address, "api_key": key}
     secret_metadata: dict[str, Any] = metadata(identity, names.client_secret(identity.name, client))
     return {

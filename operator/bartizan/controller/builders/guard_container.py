@@ -15,11 +15,15 @@ BIN_VOLUME = "bartizan-bin"
 SOCKET_VOLUME = "bartizan-socket"
 DOCUMENT_VOLUME = "bartizan-document"
 STATE_VOLUME = "bartizan-state"
+TLS_VOLUME = "bartizan-tls"
 SLOW_START_SECONDS = 30
 """How long a guard may take to start on a node that is short of time before its silence counts."""
 
 GUARD_SOCKET_PATH = "/run/bartizan/model"
 DOCUMENT_PATH = "/run/bartizan/document"
+TLS_PATH = "/run/bartizan/tls"
+TLS_FILES = ("tls.crt", "tls.key")
+"""The keys of a Secret of type kubernetes.io/tls; whatever else it holds is not mounted."""
 STATE_PATH = "/var/lib/bartizan"
 """What a guard must know again when its container starts anew; no other container mounts it."""
 
@@ -50,13 +54,7 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
     When it has started, it copies the launcher into the pod, so that the model is started and probed whatever its image
     holds; a kubelet goes on only then. An init container and a startupProbe would do the same two seconds later.
     """
-    mounts = [
-        {"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True},
-        {"name": STATE_VOLUME, "mountPath": STATE_PATH},
-        {"name": BIN_VOLUME, "mountPath": BIN_PATH},
-    ]
-    if deployment.spec.serving.transport is Transport.UNIX_SOCKET:
-        mounts.append({"name": SOCKET_VOLUME, "mountPath": GUARD_SOCKET_PATH})
+    port = names.guard_port(has_tls=deployment.spec.serving.has_tls)
     return {
         "name": GUARD,
         "image": surroundings.guard_image,
@@ -64,7 +62,7 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
         "restartPolicy": "Always",
         "args": arguments,
         "ports": [
-            {"name": "guard", "containerPort": names.GUARD_PORT, "protocol": "TCP"},
+            {"name": "guard", "containerPort": port, "protocol": "TCP"},
             {"name": "guard-status", "containerPort": names.STATUS_PORT, "protocol": "TCP"},
             {"name": "guard-metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
         ],
@@ -79,8 +77,21 @@ def guard(deployment: ModelDeployment, surroundings: Surroundings, *, arguments:
             "limits": {"memory": "256Mi"},
         },
         "securityContext": restricted(),
-        "volumeMounts": mounts,
+        "volumeMounts": _mounts(deployment.spec.serving),
     }
+
+
+def _mounts(serving: Serving) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [
+        {"name": DOCUMENT_VOLUME, "mountPath": DOCUMENT_PATH, "readOnly": True},
+        {"name": STATE_VOLUME, "mountPath": STATE_PATH},
+        {"name": BIN_VOLUME, "mountPath": BIN_PATH},
+    ]
+    if serving.transport is Transport.UNIX_SOCKET:
+        mounts.append({"name": SOCKET_VOLUME, "mountPath": GUARD_SOCKET_PATH})
+    if serving.has_tls:
+        mounts.append({"name": TLS_VOLUME, "mountPath": TLS_PATH, "readOnly": True})
+    return mounts
 
 
 def arguments(deployment: ModelDeployment, grace: Grace, *, document_key: str, not_before: int) -> list[str]:
@@ -97,12 +108,19 @@ def arguments(deployment: ModelDeployment, grace: Grace, *, document_key: str, n
         f"--document-not-before={not_before}",
         f"--state-directory={STATE_PATH}",
         f"--upstream={_upstream(deployment.spec.serving)}",
-        f"--port={names.GUARD_PORT}",
+        f"--port={names.guard_port(has_tls=deployment.spec.serving.has_tls)}",
+        *_tls_arguments(deployment.spec.serving),
         f"--status-port={names.STATUS_PORT}",
         f"--metrics-port={names.METRICS_PORT}",
         f"--farewell-seconds={FAREWELL_SECONDS}",
         f"--drain-seconds={grace.drain_seconds}",
     ]
+
+
+def _tls_arguments(serving: Serving) -> list[str]:
+    if not serving.has_tls:
+        return []
+    return [f"--tls-certificate={TLS_PATH}/{TLS_FILES[0]}", f"--tls-key={TLS_PATH}/{TLS_FILES[1]}"]
 
 
 def _upstream(serving: Serving) -> str:

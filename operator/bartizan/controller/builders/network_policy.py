@@ -6,7 +6,7 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import Surroundings, pod_selector
 from bartizan.policy import addresses, names
-from bartizan.policy.model import AccessFrom, EgressRule, Identity, Manifest, ModelDeployment, NamespaceScope
+from bartizan.policy.model import AccessFrom, EgressRule, Identity, Manifest, ModelDeployment, NamespaceScope, Spec
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server itself on every namespace; a tenant cannot move it."""
@@ -17,7 +17,7 @@ def build(deployment: ModelDeployment, surroundings: Surroundings, *, name: str 
     return _policy(
         deployment.identity,
         name=name,
-        ingress=_ingress(deployment.spec.access_from, surroundings),
+        ingress=_ingress(deployment.spec, surroundings),
         egress=[
             *_egress(deployment.spec.egress, surroundings),
             *_store_rules(deployment.spec.limits.store, surroundings),
@@ -55,9 +55,10 @@ def _policy(
     }
 
 
-def _ingress(access: AccessFrom, surroundings: Surroundings) -> list[dict[str, Any]]:
+def _ingress(spec: Spec, surroundings: Surroundings) -> list[dict[str, Any]]:
+    port = names.guard_port(has_tls=spec.serving.has_tls)
     rules: list[dict[str, Any]] = [
-        {"from": _peers(access), "ports": [_tcp(names.GUARD_PORT)]},
+        {"from": _peers(spec.access_from), "ports": [_tcp(port)]},
         _status_rule(surroundings),
     ]
     if surroundings.monitoring_namespace:

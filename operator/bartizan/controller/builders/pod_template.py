@@ -101,6 +101,10 @@ def _volumes(deployment: ModelDeployment) -> list[dict[str, Any]]:
         {"name": model_container.CACHE_VOLUME, "emptyDir": {"sizeLimit": model_container.CACHE_SIZE}},
         *model_container.temporary_volumes(containers),
     ]
+    if spec.serving.has_tls:
+        files = [{"key": name, "path": name} for name in guard_container.TLS_FILES]
+        secret = {"secretName": spec.serving.tls_secret, "items": files, "defaultMode": 0o440, "optional": False}
+        volumes.append({"name": guard_container.TLS_VOLUME, "secret": secret})
     if spec.serving.transport is Transport.UNIX_SOCKET:
         volumes.append({"name": guard_container.SOCKET_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}})
     return volumes

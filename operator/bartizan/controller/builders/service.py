@@ -8,7 +8,8 @@ from bartizan.policy.model import ModelDeployment
 
 
 def build(deployment: ModelDeployment) -> dict[str, Any]:
-    identity = deployment.identity
+    identity, has_tls = deployment.identity, deployment.spec.serving.has_tls
+    port = names.guard_port(has_tls=has_tls)
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -17,7 +18,7 @@ def build(deployment: ModelDeployment) -> dict[str, Any]:
             "type": "ClusterIP",
             "selector": names.managed_labels(identity.name, identity.uid),
             "ports": [
-                {"name": "guard", "protocol": "TCP", "port": names.GUARD_PORT, "targetPort": names.GUARD_PORT},
+                {"name": "https" if has_tls else "guard", "protocol": "TCP", "port": port, "targetPort": port},
             ],
             "externalIPs": [],
             "publishNotReadyAddresses": False,

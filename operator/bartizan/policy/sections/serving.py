@@ -10,12 +10,12 @@ from bartizan.policy.media import MediaTerms
 from bartizan.policy.model import Serving, Transport
 from bartizan.policy.nodes import Absent, Node, show
 from bartizan.policy.protocols import Protocol
-from bartizan.policy.shapes import LABEL, Choice, Many, Record, Ruled, Text, Whole
+from bartizan.policy.shapes import LABEL, SUBDOMAIN, Choice, Many, Record, Ruled, Text, Whole
 
 DEFAULT_SOCKET_PATH = "/run/model/model.sock"
 LONGEST_SOCKET_PATH = 100
 """A unix socket's address holds 107 bytes (unix(7)); some are left for what servers append while binding."""
-GUARD_PORTS = (names.GUARD_PORT, names.STATUS_PORT, names.METRICS_PORT)
+GUARD_PORTS = (names.GUARD_PORT, names.STATUS_PORT, names.GUARD_TLS_PORT, names.METRICS_PORT)
 
 _SOCKET_PATH = re.compile(r"/(run|tmp|srv|mnt|var/run|var/tmp)(/[A-Za-z0-9_][-A-Za-z0-9_.]*){2,}")
 _TAKEN = ("/run/secrets/", "/var/run/secrets/", "/run/bartizan/", "/var/run/bartizan/")
@@ -83,6 +83,7 @@ judge = Record(
         "socketPath": _socket_path,
         "port": _port,
         "container": LABEL,
+        "tls": Record({"secretName": SUBDOMAIN}, required=("secretName",)),
     }
 )
 
@@ -98,6 +99,7 @@ def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -
         protocol=protocol,
         allow_fields=tuple(sorted(section.get("allowFields", ()))),
         media=_build_media(node, section, protocol),
+        tls_secret=section.get("tls", {}).get("secretName"),
     )
     if transport is Transport.UNIX_SOCKET:
         if "port" in section:

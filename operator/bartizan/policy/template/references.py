@@ -1,5 +1,7 @@
 """Which Secrets a template names: never the root key or a guard's, and never those of the endpoint's own clients.
 
+Nor may the guard's port have one of those for its certificate, or the model see the certificate's key.
+
 Other endpoints' clients may be meant: a model may well call another.
 """
 
@@ -14,8 +16,7 @@ from bartizan.policy.template.place import Place
 def judge(spec: Node, clean: Mapping[str, Any], place: Place) -> None:
     for node in (*_of_volumes(spec, clean), *_of_containers(spec, clean)):
         name = str(node.value)
-        is_clients = name.startswith(names.client_secret(place.endpoint, ""))
-        if name == names.ROOT_SECRET or name.endswith(names.document_secret("")) or is_clients:
+        if names.is_gates_secret(name, place.endpoint) or name == place.serving.tls_secret:
             node.refuse(f"{show(name)} is a Secret of the gate, which the model must not see; remove it")
 
 

@@ -1,0 +1,162 @@
+"""TLS between a client's socket and its connection: handshake, records, farewell; OpenSSL does all of it in memory.
+
+The connection inside is there from the first byte, and so are its caps and deadlines: whoever does not finish a
+handshake holds a place among those without a request, and loses it like them. Python's own `ssl` transports know a
+connection only once its handshake is over.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+HANDSHAKE_RECORD = 0x16
+"""The first byte of every TLS connection (RFC 8446, section 5.1); no method of HTTP begins with it."""
+MOST_HANDSHAKE_BYTES = 64 * 1024
+"""A client's part of a handshake has some 2 KB; there are no client certificates here."""
+READ_BYTES = 64 * 1024
+_PLAIN_TEXT = b"This port speaks TLS; write https:// in the base URL.\n"
+PLAIN_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%b" % (len(_PLAIN_TEXT), _PLAIN_TEXT)
+)
+
+Failed = Callable[[str], None]
+
+
+class TlsConnection(asyncio.Protocol):
+    """The protocol of the socket's transport, and the transport of the connection inside."""
+
+    def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext | None, failed: Failed) -> None:
+        self._inner = inner
+        self._failed = failed
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+        if context is not None:
+            self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._is_open = False
+        self._is_deaf = False
+        self._handshake_bytes = 0
+        self._early = b""
+        """What is to be said as soon as it can be."""
+        self._then: Callable[[], None] | None = None
+        """And how it ends after that."""
+
+    # The socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._raw = cast("asyncio.Transport", transport)
+        self._inner.connection_made(cast("asyncio.Transport", self))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._inner.connection_lost(error)
+        self._tls = None  # 50 KB that would wait for the collector: the two connections know each other
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_open and self._is_deaf:
+            self._inner.data_received(data)  # which counts it and looks no further
+        elif self._tls is None or (not self._handshake_bytes and data[0] != HANDSHAKE_RECORD):
+            self._turn_away(data)
+        else:
+            self._in.write(data)
+            self._advance(self._tls, len(data))
+
+    def _turn_away(self, data: bytes) -> None:
+        """Whoever speaks no TLS; a client of plain HTTP is told what to mend."""
+        self._failed("PlainText" if self._tls else "NoCertificate")
+        if self._tls and data[:1].isupper():
+            self._raw.write(PLAIN_ANSWER)
+        self._raw.close()
+
+    def _advance(self, tls: ssl.SSLObject, size: int) -> None:
+        try:
+            if not self._is_open:
+                self._shake_hands(tls, size)
+            while self._is_open and not self._is_deaf and not self._raw.is_closing():
+                data = tls.read(READ_BYTES)
+                if not data:
+                    self._inner.eof_received()
+                    self.close()
+                    return
+                self._inner.data_received(data)
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError:
+            self._failed("Records" if self._is_open else "Handshake")
+            self._flush()  # the alert that says why
+            self._raw.close()
+
+    def _shake_hands(self, tls: ssl.SSLObject, size: int) -> None:
+        self._handshake_bytes += size
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            if self._handshake_bytes > MOST_HANDSHAKE_BYTES:  # counted here: a body may come right behind its end
+                raise ssl.SSLError("the handshake is too long") from None
+            raise
+        self._is_open = True
+        self._flush()
+        if self._early:
+            self._encrypt(tls, self._early)
+        if self._then is not None:
+            self._end(self._then)
+
+    def _flush(self) -> None:
+        if self._out.pending and not self._raw.is_closing():
+            self._raw.write(self._out.read())
+
+    # The connection's side: what it uses of a transport
+
+    def write(self, data: bytes) -> None:
+        if not self._is_open or self._tls is None:
+            self._early += data
+            return
+        try:
+            self._encrypt(self._tls, data)
+        except ssl.SSLError:
+            self._raw.abort()
+
+    def _encrypt(self, tls: ssl.SSLObject, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[tls.write(view) :]
+        self._flush()
+
+    def write_eof(self) -> None:
+        self._is_deaf = True
+        self._end(self._raw.write_eof)
+
+    def close(self) -> None:
+        self._end(self._raw.close)
+
+    def _end(self, how: Callable[[], None]) -> None:
+        if self._early and not self._is_open:
+            self._then = how
+            return
+        if self._is_open and self._tls is not None:
+            with suppress(ssl.SSLError):  # it would like to hear the other side's farewell, too
+                self._tls.unwrap()
+            self._flush()
+        how()
+
+    def abort(self) -> None:
+        self._raw.abort()
+
+    def is_closing(self) -> bool:
+        return self._then is not None or self._raw.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        return self._raw.get_write_buffer_size() + (0 if self._is_open else len(self._early))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- asyncio's signature
+        return self._raw.get_extra_info(name, default)
