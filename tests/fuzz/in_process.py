@@ -39,6 +39,7 @@ BOUNDS = Bounds(
     reader_seconds=60,
     answer_seconds=60,
     connections=16,
+    connections_per_address=16,
     body_bytes=1 << 16,
     waiting_bytes=WAITING_BYTES,
 )
@@ -90,7 +91,8 @@ class InProcess:
 
     def __init__(self, inspector: Callable[[], Inspector]) -> None:
         self.tape, self.model = Tape(), CountingModel()
-        self.listener = Listener(most=BOUNDS.connections, counted=lambda _: None)
+        each = BOUNDS.connections_per_address
+        self.listener = Listener(most=BOUNDS.connections, most_each=each, counted=lambda _: None)
         self.deadlines, self.budget = Deadlines(), Budget(WAITING_BYTES, each=BOUNDS.body_bytes)
         rates, budgets = Rates(FORGETFUL), Budgets(FORGETFUL, lambda: 0)
         self.gate = Gate(

@@ -93,12 +93,15 @@ class ClientConnection(asyncio.Protocol):
         self._source: Source | None = None
         self._drain: asyncio.Future[None] | None = None
         self.lost_because = Reason.CLIENT_GONE
+        self.address = ""
+        """Whose it is, as far as the network says: behind a gateway, the gateway's."""
         self.deadline = NEVER
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
         self._around.deadlines.watch(self)
         self._enter(State.HEAD)
         if not self._listener.joined(self):

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 from bartizan.guard.connection import ClientConnection, Surroundings
 from bartizan.policy.reasons import Reason
@@ -25,9 +26,13 @@ def bind(address: str, port: int) -> socket.socket:
 
 
 class Listener:
-    def __init__(self, *, most: int, counted: Callable[[int], None]) -> None:
+    """`most` connections in all, `most_each` of one address: no single caller takes the place of all others."""
+
+    def __init__(self, *, most: int, most_each: int, counted: Callable[[int], None]) -> None:
         self.is_draining = False
         self._most = most
+        self._most_each = most_each
+        self._of_address: Counter[str] = Counter()
         self._counted = counted
         self._connections: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None
@@ -45,25 +50,38 @@ class Listener:
 
     def joined(self, connection: ClientConnection) -> bool:
         """Whether there is room for it; beyond twice the room there is not even an answer."""
-        if len(self._connections) >= self._most:
-            self._make_room()
+        address = connection.address
+        if self._of_address[address] >= self._most_each:
+            self._make_room(held for held in self._connections if held.address == address)
+        elif len(self._connections) >= self._most:
+            self._make_room(self._connections)
         self._connections.add(connection)
+        self._of_address[address] += 1
         self._counted(len(self._connections))
-        if len(self._connections) > 2 * self._most:
+        over = max(len(self._connections) / self._most, self._of_address[address] / self._most_each)
+        if over > 2:  # noqa: PLR2004 # twice the room
             connection.abort(Reason.OVERLOADED)
-        return len(self._connections) <= self._most
+        return over <= 1
 
-    def _make_room(self) -> None:
+    def _make_room(self, among: Iterable[ClientConnection]) -> None:
         """Let go of who has been there longest without a request: holding connections open needs no key."""
-        waiting = [connection for connection in self._connections if connection.may_make_room]
+        waiting = [connection for connection in among if connection.may_make_room]
         if waiting:
             oldest = min(waiting, key=_entered)
-            self._connections.discard(oldest)  # now, lest the next one that comes finds it here still
+            self._forget(oldest)  # now, lest the next one that comes finds it here still
             oldest.make_room()
 
     def left(self, connection: ClientConnection) -> None:
-        self._connections.discard(connection)
+        self._forget(connection)
         self._counted(len(self._connections))
+
+    def _forget(self, connection: ClientConnection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        self._of_address[connection.address] -= 1
+        if not self._of_address[connection.address]:
+            del self._of_address[connection.address]
 
     @property
     def is_empty(self) -> bool:

@@ -68,7 +68,10 @@ class Parts:
 
 def build(chosen: Settings) -> Parts:
     metrics = Metrics()
-    listener = Listener(most=chosen.bounds.connections, counted=metrics.connections.set)
+    bounds = chosen.bounds
+    listener = Listener(
+        most=bounds.connections, most_each=bounds.connections_per_address, counted=metrics.connections.set
+    )
     deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))

@@ -32,6 +32,7 @@ class Bounds:
     reader_seconds: float
     answer_seconds: float
     connections: int
+    connections_per_address: int
     body_bytes: int
     waiting_bytes: int
 
@@ -82,6 +83,7 @@ def parse(arguments: list[str]) -> Settings:
             reader_seconds=given.reader_seconds,
             answer_seconds=given.answer_seconds,
             connections=given.max_connections,
+            connections_per_address=given.max_connections_per_address,
             body_bytes=given.max_body_bytes,
             waiting_bytes=given.max_waiting_bytes,
         ),
@@ -147,6 +149,7 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
     ("--reader-seconds", float, 30, "how long a caller may leave a full buffer of the answer unread"),
     ("--answer-seconds", float, 600, "how long the model may stay silent before or within an answer"),
     ("--max-connections", int, 1024, "clients' connections at one time"),
+    ("--max-connections-per-address", int, 512, "those of one address; a gateway's are all of its own"),
     ("--max-body-bytes", int, 2 << 20, "the largest body that is read"),
     (
         "--max-waiting-bytes",

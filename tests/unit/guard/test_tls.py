@@ -275,7 +275,10 @@ def test_a_handshake_and_a_request_in_single_bytes_are_understood(mount: Mount, 
 
 def test_a_thousand_half_open_handshakes_starve_nobody_and_cost_little(mount: Mount, model: Model) -> None:
     hello = _hello()
-    with _guard(mount, model, "--max-connections", "200") as guard, contextlib.ExitStack() as stack:
+    with (
+        _guard(mount, model, "--max-connections", "200", "--max-connections-per-address", "200") as guard,
+        contextlib.ExitStack() as stack,
+    ):
         _ask(guard)
         before = guard.rss_mib()
         answers = []
