@@ -32,7 +32,7 @@ from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.rates import Rates
 from bartizan.guard.request import Budget
-from bartizan.guard.settings import Settings
+from bartizan.guard.settings import Bounds, Settings
 from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
@@ -68,10 +68,7 @@ class Parts:
 
 def build(chosen: Settings) -> Parts:
     metrics = Metrics()
-    bounds = chosen.bounds
-    listener = Listener(
-        most=bounds.connections, most_each=bounds.connections_per_address, counted=metrics.connections.set
-    )
+    listener = _listener(chosen.bounds, metrics)
     deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))
@@ -108,6 +105,10 @@ def build(chosen: Settings) -> Parts:
         now=time.time,
     )
     return Parts(gate, listener, deadlines, state, sink, farewell, tls)
+
+
+def _listener(bounds: Bounds, metrics: Metrics) -> Listener:
+    return Listener(most=bounds.connections, most_each=bounds.connections_per_address, counted=metrics.connections.set)
 
 
 def _watch_document(chosen: Settings, metrics: Metrics, underway: Underway, *, shared: SharedLimits) -> DocumentWatch:

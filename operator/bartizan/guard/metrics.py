@@ -22,6 +22,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._declare_requests()
         self._declare_state()
+        self._declare_tls()
         self._keep_children()
 
     def _declare_requests(self) -> None:
@@ -109,6 +110,13 @@ class Metrics:
             "Version of the document in force (Unix milliseconds); 0 without one.",
             registry=self.registry,
         )
+        self.document_good = Gauge(
+            "bartizan_guard_document_good",
+            "1 while the document's file is what is in force, 0 while it is absent or refused.",
+            registry=self.registry,
+        )
+
+    def _declare_tls(self) -> None:
         self.tls_expires = Gauge(
             "bartizan_guard_tls_expires_seconds",
             "Seconds until the certificate in use expires, less than none afterwards; absent without TLS.",
@@ -125,10 +133,5 @@ class Metrics:
             "bartizan_guard_tls_failed",
             "Connections that ended for want of TLS, by reason: PlainText, NoCertificate, Handshake, Records.",
             ("reason",),
-            registry=self.registry,
-        )
-        self.document_good = Gauge(
-            "bartizan_guard_document_good",
-            "1 while the document's file is what is in force, 0 while it is absent or refused.",
             registry=self.registry,
         )
