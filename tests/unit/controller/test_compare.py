@@ -11,7 +11,9 @@ from bartizan.cli import render
 from bartizan.controller import api_defaults, compare
 from bartizan.controller.builders import deployment
 
-CASES = sorted(path.name for path in worlds.GOLDEN.iterdir() if not path.name.startswith("refused-"))
+CASES = sorted(
+    path.parent.name for path in worlds.GOLDEN.glob("*/input.yaml") if not path.parent.name.startswith("refused-")
+)
 Manifest = dict[str, Any]
 Place = tuple[str | int, ...]
 SERVERS_OWN = {
