@@ -47,8 +47,8 @@ class Transport:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def get_extra_info(self, name: str) -> "Transport":  # noqa: ARG002 -- there is one
-        return self
+    def get_extra_info(self, name: str) -> object:
+        return ("127.0.0.1", 1) if name == "peername" else self
 
     def setsockopt(self, *option: object) -> None: ...
 
