@@ -9,7 +9,6 @@ from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.inspection import Leaf
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.refusal import Refusal
-from bartizan.policy.document import GuardDocument
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -55,19 +54,15 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
         )
     wants_stream = value.get("stream") is True
     shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
-    value.update(route.forced)
+    if route.forced:
+        value.update(route.forced)
     costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
     canonical = strict_json.serialise(value)
-    size = len(canonical) + _beyond_text(value, route, enforcement.document)
+    size = len(canonical)
+    if route.images is not None and (media := enforcement.document.media) is not None:
+        size += sum(media.tokens - len(image) for image in route.images(value))  # held as what it costs, not as text
     most = costs.ceiling(value, size, route.account, enforcement.caps)
     return Body(canonical, value, most, wants_stream=wants_stream, shows_usage=shows_usage)
-
-
-def _beyond_text(value: Mapping[str, Any], route: Route, document: GuardDocument) -> int:
-    """What images cost in tokens, less the characters in which they stand: those are read as no text."""
-    if route.images is None or document.media is None:
-        return 0
-    return sum(document.media.tokens - len(image) for image in route.images(value))
 
 
 _PLAIN = re.compile(r"[^ -~]")
