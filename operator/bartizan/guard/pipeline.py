@@ -120,6 +120,7 @@ class Pipeline:
         ):
             if self._gate.documents.current is not enforcement:
                 enforcement, caller = self._identify(visit)  # a wait must not outlive the key
+            self._judge_time()  # nor begin what the pod's end has no time for
             inspector = self._gate.inspector()
             if judged is not None:
                 inspector.request(judged.leaves())

@@ -145,6 +145,21 @@ def test_a_body_that_is_on_its_way_when_requests_are_refused_does_not_reach_the_
         assert len(model.received()) == before
 
 
+def test_a_request_that_waits_in_line_into_the_end_is_refused(tmp_path: Path, model: Model) -> None:
+    """Its stream might take all the time that streams may, on top of its wait."""
+    given = running.document(concurrent=1, concurrent_per_client=1, queue_size=4, queue_seconds=60)
+    with running.guard(tmp_path, model.upstream, given=given) as guard, guard.connect() as sock:
+        with _streaming(guard, SLOW) as stream:
+            sock.sendall(request_bytes(json.dumps(chat()).encode()))
+            eventually(lambda: guard.metric("bartizan_guard_requests_waiting") == 1, "one in line")
+            before = len(model.received())
+            _leave(guard)
+            assert read_all(stream).endswith(DONE)
+        assert b'"code": "draining"' in read_all(sock)
+        assert len(model.received()) == before
+        eventually(lambda: _is_drained(guard), "nobody needs the model")
+
+
 def test_who_holds_connections_open_cannot_keep_the_pod(tmp_path: Path, model: Model) -> None:
     """Heads that never end, connections without a byte, refusals that nobody reads."""
     with running.guard(tmp_path, model.upstream) as guard, contextlib.ExitStack() as stack:
