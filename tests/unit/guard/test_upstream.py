@@ -142,12 +142,12 @@ def test_a_connection_that_is_lost_before_the_request_fails_at_once() -> None:
 
 
 def test_an_interim_answer_is_passed_over(server: Scripted, before: Guard) -> None:
-    server.answer = b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b'{"choices":[],"fine":true}')
-    assert before.ask(chat()).json() == {"choices": [], "fine": True}
+    server.answer = b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b'{"choices":[],"id":"fine"}')
+    assert before.ask(chat()).json() == {"choices": [], "id": "fine"}
 
 
 def test_events_data_passes_byte_for_byte_and_nothing_beside_it(server: Scripted, before: Guard) -> None:
-    said = 'data: {"choices" : [], "x": "é\\u00e9"}\n\n'.encode()
+    said = 'data: {"choices" : [], "id": "é\\u00e9"}\n\n'.encode()
     split = said.index("é".encode()) + 1
     sent = [b": loading\n\n", b"id: 7\r\ndata: [1]\r\n\r\n".replace(b"[1]", said[6:-2]), said[:split], said[split:]]
     server.answer = chunked(*sent, b"data: [DONE]\n\n")
