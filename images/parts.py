@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ SOURCE_DATE_EPOCH = "1700000000"
 GLIBC_TAGS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 """Every base that is considered has at least glibc 2.28."""
 
+_PATCH_RELEASE = re.compile(r" ; python_full_version [<>=!]+ '[0-9.]+'(?= \\$|$)", re.MULTILINE)
+
 
 def version() -> str:
     found: str = tomllib.loads(PYPROJECT.read_text())["project"]["version"]
@@ -40,15 +43,23 @@ def version() -> str:
 def dependencies(lock: Path, python: str) -> Path:
     """A directory with the wheels of a lock, for a base with that Python, and the lock beside them."""
     machine = platform.machine()
-    home = places.cache() / "wheels" / content.key(lock, python, machine)
+    wanted = of_every_patch_release(lock.read_text())
+    home = places.cache() / "wheels" / content.key(wanted, python, machine)
     if not home.exists():
         with progress.step(f"fetching the wheels of {lock.name} for Python {python}"):
             tags = [f"--platform={tag}_{machine}" for tag in GLIBC_TAGS]
             fetch = ["download", "--require-hashes", "--only-binary=:all:", f"--python-version={python}", *tags]
             with scratch(home) as partial:
-                run([sys.executable, "-m", "pip", "--quiet", *fetch, f"--dest={partial}", f"--requirement={lock}"])
+                (partial / "requirements.lock").write_text(wanted)
+                listed = f"--requirement={partial / 'requirements.lock'}"
+                run([sys.executable, "-m", "pip", "--quiet", *fetch, f"--dest={partial}", listed])
                 shutil.copy(lock, partial / "requirements.lock")
     return home
+
+
+def of_every_patch_release(lock: str) -> str:
+    """The lock with what any patch release of a Python needs: pip asks the one that runs it, and not the base's."""
+    return _PATCH_RELEASE.sub("", lock)
 
 
 def program() -> Path:
