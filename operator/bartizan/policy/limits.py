@@ -11,7 +11,7 @@ Times are nanoseconds of a clock that never goes back; the caller reads it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -42,16 +42,14 @@ class Pace:
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`wait_ns` is 0 when the request passes; `state` is what to keep, the old one when it does not pass."""
 
     wait_ns: int
     state: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left of a window's share, and the time after which all of it will be there again."""
 
     limit: int

@@ -12,6 +12,7 @@ Whole numbers only; times are nanoseconds of a clock that never goes back; the c
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from bartizan.policy.limits import NANOSECONDS, Allowance, part
 
@@ -24,8 +25,7 @@ class Kind(StrEnum):
     TOTAL = "Total"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """Tokens of one request."""
 
     input: int = 0
@@ -51,8 +51,7 @@ class Budget:
         return self.kind, self.window_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """`charged_until_ns`: when all that was charged will have leaked out; `held`: tokens of requests under way."""
 
     charged_until_ns: int = 0
@@ -63,8 +62,7 @@ Levels = Mapping[tuple[Kind, int], Level]
 _EMPTY = Level()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`levels` is what to keep: the old ones where `short` says which budget has no room for the request.
 
     After `wait_ns` it may pass; None means that it never can, or not before others end (`awaits_others`).
