@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from demo.stage import Stage
 
+from bartizan.controller.builders import hooks
+
 GUARD = "bartizan guard"
 MODEL = "modelserver"
+LAUNCHER = f"{hooks.LAUNCHER} "
+"""Starts the model, ends with it, and has its command in its own."""
 
 
 def kill(stage: Stage, pod: dict[str, Any], program: str) -> None:
@@ -22,7 +26,8 @@ def kill(stage: Stage, pod: dict[str, Any], program: str) -> None:
 def pid_of(stage: Stage, pod: dict[str, Any], program: str) -> int:
     if not stage.cluster.is_ours:
         pytest.skip("the nodes of a cluster that you brought are not ours to kill processes on")
-    found = [pid for pid, command in _processes(pod["metadata"]["uid"]) if program in command]
+    commands = _processes(pod["metadata"]["uid"])
+    found = [pid for pid, command in commands if program in command and not command.startswith(LAUNCHER)]
     assert len(found) == 1, f"{pod['metadata']['name']} runs {program!r} {len(found)} times"
     return found[0]
 
