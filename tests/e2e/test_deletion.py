@@ -85,7 +85,9 @@ def test_a_deleted_endpoint_goes_with_its_policy_last(ground: Ground, cascade: s
 
 def test_t14_a_deleted_namespace_takes_the_policy_last_and_does_not_hang(ground: Ground) -> None:
     doomed = Ground(ground.stage, DOOMED)
-    endpoint = doomed.endpoint(replicas=2).wait()
+    # A namespace's deletion looks again after half of its pods' longest grace period, however soon they have ended.
+    limits = {"requests": [{"limit": 1_000_000, "window": "1d"}], "maxStreamSeconds": 5}
+    endpoint = doomed.endpoint(replicas=2, limits=limits).wait()
     try:
         with witnessed(endpoint) as witness:
             ground.stage.kubectl("delete", "namespace", DOOMED, "--timeout=90s")
