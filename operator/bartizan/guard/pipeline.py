@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.guard import allowance, body, front, identity, log, refusal
+from bartizan.guard import allowance, body, front, identity, log, refusal, trace
 from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
@@ -70,7 +70,7 @@ class Pipeline:
 
     async def answer(self, request: Request, reply: Reply) -> None:
         """Answer one request, whatever happens; never raises but on cancellation because the caller is gone."""
-        visit = Visit(request.id, request.head, self._gate.clock())
+        visit = Visit(request.id, request.head, self._gate.clock(), trace=trace.of(request.head))
         reason = Reason.COMPLETED
         try:
             await self._pass(visit, request, reply)
@@ -190,7 +190,7 @@ class Pipeline:
         visit.reading = route.reading
         reader = Reader(asked, route.reading, inspector, visit.tally)
         relay = Relay(reply, reader, sent=request.release, first_byte=first_byte)
-        header = enforcement.profile.upstream_header
+        header = enforcement.profile.upstream_header + (visit.trace.header if visit.trace else b"")
         answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header)
         try:
             if visit.wants_stream:

@@ -10,6 +10,7 @@ from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
+from bartizan.guard.trace import Trace
 from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
@@ -27,6 +28,7 @@ class Visit:
     request_id: str
     head: Head
     began: float
+    trace: Trace | None = None
     enforcement: Enforcement | None = None
     route: str = ""
     client: str = ""
@@ -78,6 +80,7 @@ class Visit:
         shared = {"countedBy": "Guard" if self.is_alone else "Store"} if enforcement and enforcement.is_shared else {}
         return {
             **shared,
+            **({"trace": self.trace.id, "span": self.trace.span} if self.trace else {}),
             "request": self.request_id,
             "client": self.client or None,
             **(self.caller.described() if self.caller else {"key": None}),
