@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,8 @@ class SharedLimits:
         self._owed: Counter[Name] = Counter()
         """Requests and tokens that this guard gave by its share."""
         self._unsettled: deque[Lease] = deque(maxlen=MOST_UNSETTLED)
+        self._is_releasing = False
+        self._is_closing = False
         self._at_work: set[asyncio.Task[None]] = set()
 
     @property
@@ -132,14 +134,15 @@ class SharedLimits:
         if self._store is not None and self._may_try():
             member = f"{secrets.token_hex(8)}:{claim.most.input}:{claim.most.output}:{claim.client}"
             lease = Lease(member, claim, self.own.now_ns())
+            asked = asyncio.ensure_future(self._ask(lease, self._store))
             try:
-                waits = await self._ask(lease, self._store)
+                waits = await asyncio.shield(asked)
             except asyncio.CancelledError:
-                self._unsettled.append(lease)
+                self._spawn(self._give_up(asked, lease))
                 raise
             except StoreError as error:
-                self._unsettled.append(lease)  # it may have been granted
                 self._lose(error)
+                self._release(lease)  # it may have been granted
             else:
                 if any(waits):
                     raise refusal(claim.enforcement.whole.windows, waits)
@@ -155,6 +158,7 @@ class SharedLimits:
 
     async def close(self, seconds: float) -> None:
         """Let what is being settled be settled."""
+        self._is_closing = True
         if self._at_work:
             await asyncio.wait(self._at_work, timeout=max(0.0, seconds))
         if self._store is not None:
@@ -180,7 +184,6 @@ class SharedLimits:
         if self.is_away:
             log.info("store answers")
             self.is_away = False
-            self._spawn(self._release_unsettled())
 
     async def _ask(self, lease: Lease, store: "Store") -> list[int]:
         """How long each window makes wait; all nothing where the lease is granted. Raises StoreError."""
@@ -240,20 +243,37 @@ class SharedLimits:
                 self._lose(error)
             else:
                 return
-        self._unsettled.append(lease)
+        self._release(lease)
         self.own.budgets.charge(claim.client, claim.enforcement.budgets, cost)
         self._owe_tokens(claim, cost)
 
+    async def _give_up(self, asked: "asyncio.Future[list[int]]", lease: Lease) -> None:
+        """The caller has left while the store was asked: what it grants is let go of once it has answered."""
+        with suppress(StoreError):
+            await asked
+        self._release(lease)
+
+    def _release(self, lease: Lease) -> None:
+        """Let the store forget a lease as soon as it can be told: until then it keeps room from every guard's callers.
+
+        What it has cost is owed, and told with the next request; or it may never have been granted.
+        """
+        self._unsettled.append(lease)
+        if not self._is_releasing:
+            self._is_releasing = True
+            self._spawn(self._release_unsettled())
+
     async def _release_unsettled(self) -> None:
-        """What they have cost is owed, and told with the next request; or they may never have been granted."""
-        while self._unsettled and self._store is not None:
-            lease = self._unsettled.popleft()
-            try:
-                await self._store.run(RELEASE, lease.member, lease.claim.client, 0, 0, 0, "")
-            except StoreError as error:
-                self._unsettled.append(lease)
-                self._lose(error)
-                return
+        try:
+            while self._unsettled and self._store is not None and not self._is_closing:
+                lease = self._unsettled.popleft()
+                try:
+                    await self._store.run(RELEASE, lease.member, lease.claim.client, 0, 0, 0, "")
+                except StoreError:
+                    self._unsettled.append(lease)
+                    await asyncio.sleep(PAUSE_NS / NANOSECONDS)
+        finally:
+            self._is_releasing = False
 
     @contextmanager
     def _alone(self, claim: Claim) -> Iterator[None]:
