@@ -38,12 +38,18 @@ class Plane(Cluster):
         for name in namespaces:
             until(lambda name=name: self._has_gone(name), "a former module's namespace has gone", seconds=60)  # type: ignore[misc]
             self.admin.create(kinds.NAMESPACE, None, {"metadata": {"name": name}})
+        for name in namespaces:
+            until(lambda name=name: self._takes_pods(name), "the namespace has its account")  # type: ignore[misc]
         try:
             if values is not None:
                 installation.install(self, *values)
             yield self
         finally:
             self.clear(namespaces)
+
+    def _takes_pods(self, namespace: str) -> bool:
+        """Pods are refused until a controller has made the namespace's account."""
+        return self.admin.get(kinds.SERVICE_ACCOUNT, namespace, "default") is not None
 
     def _has_gone(self, namespace: str) -> bool:
         return self.admin.get(kinds.NAMESPACE, None, namespace) is None

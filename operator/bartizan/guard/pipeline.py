@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from bartizan.guard import allowance, body, front, identity, log, refusal, trace
+from bartizan.guard import allowance, body, front, identity, log, refusal, trace_context
 from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
@@ -70,7 +70,7 @@ class Pipeline:
 
     async def answer(self, request: Request, reply: Reply) -> None:
         """Answer one request, whatever happens; never raises but on cancellation because the caller is gone."""
-        visit = Visit(request.id, request.head, self._gate.clock(), trace=trace.of(request.head))
+        visit = Visit(request.id, request.head, self._gate.clock(), trace=trace_context.of(request.head))
         reason = Reason.COMPLETED
         try:
             await self._pass(visit, request, reply)

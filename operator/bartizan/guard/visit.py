@@ -10,7 +10,7 @@ from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
-from bartizan.guard.trace import Trace
+from bartizan.guard.trace_context import Trace
 from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount

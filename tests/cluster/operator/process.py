@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.localcluster import waiting
 
 START_SECONDS = 30
 STOP_SECONDS = 30
+PORTS = range(10240, 20000)
 GUARD_IMAGE = "example.com/bartizan:v1"
 _SAMPLE = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -108,8 +110,11 @@ def running(kubeconfig: Path, **settings: object) -> Iterator[Operator]:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Not one that the kernel gives to connections: those come and go before the operator has bound it."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(OSError), socket.create_server(("", port)):
+            return port
 
 
 def _read(process: subprocess.Popen[str], output: list[str]) -> None:

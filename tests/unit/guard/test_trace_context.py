@@ -12,7 +12,7 @@ from tests.unit.guard import running, scripted
 from tests.unit.guard.running import Guard, chat, request_bytes
 from tests.unit.guard.scripted import Scripted, whole
 
-from bartizan.guard import trace
+from bartizan.guard import trace_context
 from bartizan.guard.request import Head
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -65,7 +65,7 @@ def test_what_is_none_is_left_out_and_hinders_nobody(guard: Guard, server: Scrip
 
 @given(st.one_of(st.binary(max_size=80), st.from_regex(rb"0[0f]-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2}")))
 def test_nothing_but_a_well_formed_line_comes_of_any_bytes(value: bytes) -> None:
-    found = trace.of(Head(b"POST", b"/", ((b"traceparent", value),)))
+    found = trace_context.of(Head(b"POST", b"/", ((b"traceparent", value),)))
     if found is not None:
         assert re.fullmatch(rb"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]\r\n", found.header)
         assert found.id.encode() == value[3:35]
@@ -73,11 +73,11 @@ def test_nothing_but_a_well_formed_line_comes_of_any_bytes(value: bytes) -> None
 
 @pytest.mark.parametrize("value", [f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"{GOOD}\n", f" {GOOD}"])
 def test_the_ids_that_stand_for_none_are_none(value: str) -> None:
-    assert trace.of(Head(b"POST", b"/", ((b"traceparent", value.encode()),))) is None
+    assert trace_context.of(Head(b"POST", b"/", ((b"traceparent", value.encode()),))) is None
 
 
 @pytest.mark.parametrize(("flags", "told"), [("00", b"-00"), ("01", b"-01"), ("03", b"-01"), ("fe", b"-00")])
 def test_of_the_flags_only_sampled_goes_on(flags: str, told: bytes) -> None:
-    found = trace.of(Head(b"POST", b"/", ((b"traceparent", f"00-{TRACE}-{SPAN}-{flags}".encode()),)))
+    found = trace_context.of(Head(b"POST", b"/", ((b"traceparent", f"00-{TRACE}-{SPAN}-{flags}".encode()),)))
     assert found is not None
     assert found.header.rstrip().endswith(told)
