@@ -22,8 +22,6 @@ _BEHAVIOUR: dict[str, Any] = {
     "enforceNodeAllocatable": [],
     "failCgroupV1": False,
     "failSwapOn": False,
-    # who kills a container again and again need not wait for ever longer before it is started anew
-    "crashLoopBackOff": {"maxContainerRestartPeriod": "3s"},
     # images are loaded, not pulled: what a full disk made the kubelet delete would never come back
     "imageGCHighThresholdPercent": 100,
     "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
