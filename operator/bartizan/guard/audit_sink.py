@@ -30,6 +30,8 @@ class DescriptorSink:
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
         if self._kept_bytes + len(line) > MAX_KEPT_BYTES:
+            self._flush()  # nobody tells when a disk has room again
+        if self._kept_bytes + len(line) > MAX_KEPT_BYTES:
             raise SinkError("the reader of the audit stalls")
         self._kept.append(line)
         self._kept_bytes += len(line)

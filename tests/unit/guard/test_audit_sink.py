@@ -126,3 +126,36 @@ def test_a_reader_that_has_gone_is_said_to_the_next_decision(pipe: tuple[int, in
         assert await sink.settle(0.1) == 1, "the outcome alone is still owed"
 
     asyncio.run(scene())
+
+
+def test_a_disk_that_was_full_takes_lines_again_however_many_waited(pipe: tuple[int, int]) -> None:
+    """Nobody says when a disk has room again, so whoever comes has to try: else the guard would refuse for ever."""
+
+    decision = b"d" * 3999 + b"\n"
+
+    async def scene() -> None:
+        sink, kept = DescriptorSink(pipe[1]), os.dup(pipe[1])
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, pipe[1])
+        for _ in range(MAX_KEPT_BYTES // 4000):
+            sink.write(b"o" * 3999 + b"\n", must_not_wait=False)
+        with pytest.raises(SinkError):
+            sink.write(decision, must_not_wait=True)
+        await asyncio.sleep(0)  # the turn ends while the disk is full still
+        os.dup2(kept, pipe[1])
+        for descriptor in (kept, full):
+            os.close(descriptor)
+        read = bytearray()
+        for _ in range(100):
+            try:
+                sink.write(decision, must_not_wait=True)
+            except SinkError:
+                read += _read(pipe[0])
+                await asyncio.sleep(0)
+            else:
+                break
+        read += _read(pipe[0])
+        assert read.endswith(decision)
+        assert len(read) == (MAX_KEPT_BYTES // 4000) * 4000 + len(decision), "nothing of what waited is lost"
+
+    asyncio.run(scene())
