@@ -18,6 +18,8 @@ DEFINITION = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "Custo
 DEFINITION_NAME = "modeldeployments.bartizan.dev"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+NO_CACHE = "--cache-dir=/dev/null"
+"""For kubectl where it looks for a category: what it remembers of this server may be from before the CRD was there."""
 EVERYWHERE: Sequence[str] = ()
 """The chart's values for rights in all namespaces."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.bad_manifests import HERE, Case, cases, load
-from tests.cluster.plane import Plane
+from tests.cluster.plane import NO_CACHE, Plane
 from tests.cluster.rest import RefusalError, Rest, client_of
 from tests.localcluster.api import Cluster
 
@@ -185,7 +185,7 @@ def test_status_keeps_nothing_that_is_not_in_the_schema(server: Server) -> None:
 @pytest.mark.parametrize("word", ["mdep", "bartizan", "modeldeployments.bartizan.dev"])
 def test_kubectl_finds_it_by_short_name_and_category(server: Server, cluster: Cluster, word: str) -> None:
     name = server.create(fresh(), dry_run=False)["metadata"]["name"]
-    found = cluster.kubectl("get", word, "--namespace=default", "--output=name").split()
+    found = cluster.kubectl("get", word, "--namespace=default", "--output=name", NO_CACHE).split()
     assert f"modeldeployment.bartizan.dev/{name}" in found
 
 

@@ -4,6 +4,7 @@ import pytest
 from tests.cluster.operator.admin import Live
 from tests.cluster.operator.bench import Bench, Endpoint, until
 from tests.cluster.operator.process import Operator
+from tests.cluster.plane import NO_CACHE
 
 from bartizan.controller import kinds
 from bartizan.policy import names
@@ -83,7 +84,7 @@ def test_kubectl_shows_what_matters_at_a_glance(bench: Bench, endpoint: Endpoint
     described = bench.cluster.kubectl("describe", "mdep", "echo", "--namespace", endpoint.namespace)
     assert "KeyIssued" in described
     assert "SpecAccepted" in described
-    assert bench.cluster.kubectl("get", "bartizan", "--namespace", endpoint.namespace, "--output=name")
+    assert bench.cluster.kubectl("get", "bartizan", "--namespace", endpoint.namespace, "--output=name", NO_CACHE)
 
 
 def test_events_tell_of_transitions_and_only_of_them(endpoint: Endpoint, operator: Operator) -> None:
