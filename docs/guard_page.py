@@ -69,7 +69,8 @@ hashes and names only. Everything else that the guard says goes to standard erro
 
 Every line also has `at`, `endpoint`, `chain` (random, one for each process), `number` (from 0), `lost` (lines that could not be
 written since the last one) and `previous`, the SHA-256 of the line before without its newline. So a line that was taken out,
-changed or put in breaks the chain, and a `decision` without an `outcome` shows that the guard was killed.
+changed or put in breaks the chain, and a `decision` without an `outcome` shows that the guard was killed: while the request
+was under way, or in the turn of its event loop in which that ended, since outcomes leave with the next decision or at that turn's end.
 """
 FLAGS = "\n## Flags\n\n| Flag | Default | What it says |\n|---|---|---|\n"
 

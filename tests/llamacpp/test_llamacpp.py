@@ -19,10 +19,14 @@ PROMPT_TOKENS = 259
 CANCEL_SECONDS = 0.1
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
     if lacking := build.lacking():
         pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
     with llama(tmp_path_factory.mktemp("llama")) as started:
         yield started
 
@@ -140,8 +144,6 @@ def test_a_caller_that_leaves_a_stream_ends_it_at_the_server(guard: Guard, serve
 
 
 def test_a_server_that_is_killed_in_mid_stream_is_no_clean_end(tmp_path: Any) -> None:
-    if build.lacking():
-        pytest.skip(build.lacking())
     with llama(tmp_path) as server, running.guard(tmp_path, server.upstream) as guard, guard.connect() as sock:
         sock.sendall(request_bytes(json.dumps(chat("/loop", stream=True)).encode(), b"Connection: keep-alive"))
         received = b""
