@@ -122,6 +122,7 @@ def test_t48_connections_without_a_request_give_way_to_what_reaches_the_cap(
         for sock in idle if data.endswith(b"\r\n\r\n") else ():
             with contextlib.suppress(ConnectionError):
                 sock.recv(1)  # answered, or closed already
+        eventually(lambda: small.metric("bartizan_guard_connections ") <= 10, "whoever was turned away has gone")
         for _ in range(5):
             assert small.ask(chat("reaches it")).status == 200
         assert read_all(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
