@@ -67,11 +67,13 @@ generate: $(VENV)/.complete ## Write what is generated: the chart's CRD, referen
 	@$(RUN) python docs/generate.py
 	@$(RUN) python manifests/render.py
 
-# Half of a unit test's time it waits for a deadline; Kubernetes and Helm may spend memory instead of processor time.
+# Half of a unit test's time it waits for a deadline. One that hangs loses its whole worker: Hypothesis would take
+# an exception for a finding, and try to make it smaller.
 .PHONY: test-unit
 test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
-	@$(PYTEST) -n 4 tests/house tests/unit
+	@$(PYTEST) -n 4 --timeout-method=thread tests/house tests/unit
 
+# Kubernetes and Helm may spend memory instead of processor time.
 test-cluster test-node: export GOGC := 400
 
 .PHONY: test-model

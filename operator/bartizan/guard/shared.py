@@ -91,6 +91,7 @@ class SharedLimits:
         """Requests and tokens that this guard gave by its share."""
         self._unsettled: deque[Lease] = deque(maxlen=MOST_UNSETTLED)
         self._is_releasing = False
+        self._retry: asyncio.TimerHandle | None = None
         self._is_closing = False
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -159,8 +160,12 @@ class SharedLimits:
     async def close(self, seconds: float) -> None:
         """Let what is being settled be settled."""
         self._is_closing = True
-        if self._at_work:
-            await asyncio.wait(self._at_work, timeout=max(0.0, seconds))
+        if self._retry is not None:
+            self._retry.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                while self._at_work:  # what ends may have more to tell
+                    await asyncio.wait(self._at_work)
         if self._store is not None:
             await self._store.close()
 
@@ -184,6 +189,7 @@ class SharedLimits:
         if self.is_away:
             log.info("store answers")
             self.is_away = False
+            self._try_to_release()
 
     async def _ask(self, lease: Lease, store: "Store") -> list[int]:
         """How long each window makes wait; all nothing where the lease is granted. Raises StoreError."""
@@ -259,19 +265,32 @@ class SharedLimits:
         What it has cost is owed, and told with the next request; or it may never have been granted.
         """
         self._unsettled.append(lease)
-        if not self._is_releasing:
+        self._try_to_release()
+
+    def _try_to_release(self) -> None:
+        if self._unsettled and not self._is_releasing:
             self._is_releasing = True
             self._spawn(self._release_unsettled())
 
+    def _try_later(self) -> None:
+        if self._is_closing:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(PAUSE_NS / NANOSECONDS, self._try_to_release)
+
     async def _release_unsettled(self) -> None:
+        """As many as the store takes; the rest after a pause, since no request may come that finds the store back."""
         try:
-            while self._unsettled and self._store is not None and not self._is_closing:
+            while self._unsettled and self._store is not None:
                 lease = self._unsettled.popleft()
                 try:
                     await self._store.run(RELEASE, lease.member, lease.claim.client, 0, 0, 0, "")
-                except StoreError:
+                except StoreError as error:
                     self._unsettled.append(lease)
-                    await asyncio.sleep(PAUSE_NS / NANOSECONDS)
+                    self._lose(error)
+                    self._try_later()
+                    return
         finally:
             self._is_releasing = False
 

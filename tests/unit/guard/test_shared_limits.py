@@ -372,20 +372,6 @@ def test_a_caller_who_leaves_leaves_nothing_held(store: Valkey, fleet: Fleet) ->
     assert store.figures()["ho:chat-ui"] == 0
 
 
-def test_callers_who_leave_while_the_store_is_asked_leave_nothing_held(store: Valkey, fleet: Fleet) -> None:
-    """And no request has to come for it to be let go of: what is held keeps room from every guard's callers."""
-    with valkeys.wire(store.port) as wire:
-        one = fleet.start(limited(wire.port))
-        eventually(lambda: counted_by(one, one.ask(chat())) == "Store", "the store counts")
-        wire.delay_seconds = DEADLINE_SECONDS / 4
-        for _ in range(10):
-            before = store.figures()["r:86400:chat-ui"]
-            with one.connect() as sock:
-                sock.sendall(request_bytes(json.dumps(chat("/hold")).encode()))
-                eventually(lambda: store.figures()["r:86400:chat-ui"] > before, "granted, and not yet known")  # noqa: B023
-        settled(store)
-
-
 def test_at_its_end_a_guard_settles_what_is_under_way(store: Valkey, fleet: Fleet) -> None:
     one = fleet.together(limited(store.port), "--drain-seconds", "5")
     with one.connect() as sock:

@@ -239,6 +239,42 @@ def test_nothing_is_given_twice_once_all_guards_reach_the_store_again(server: Va
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("then", ["answers", "away"])
+def test_whoever_leaves_while_the_store_is_asked_leaves_nothing_held(server: Valkey, then: str) -> None:
+    """And no request has to come for it to be let go of: what is held keeps room from every guard's callers."""
+
+    async def run() -> None:
+        race = Race(server, enforced(server.port))
+        wire, granted, heard = race.wires[0], asyncio.Event(), asyncio.Event()
+        real = wire.run
+
+        async def slow(*arguments: str | int) -> list[int]:
+            answer = await real(*arguments)
+            granted.set()
+            await heard.wait()
+            return answer
+
+        wire.run = slow  # type: ignore[method-assign]
+        asking = asyncio.create_task(race.ask(0, "a", Amount(10, 10)))
+        await granted.wait()
+        assert server.leases() == 1
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        wire.run, wire.next = real, then  # type: ignore[method-assign]
+        heard.set()
+        await race.settled()
+        assert server.leases() == (1 if then == "away" else 0)
+        wire.next = "answers"
+        async with asyncio.timeout(running.DEADLINE_SECONDS):
+            while server.leases():  # noqa: ASYNC110 -- the guard's own timer has to ring
+                await asyncio.sleep(0.05)
+        assert server.figures()["hi:a"] == 0
+        await race.close()
+
+    asyncio.run(run())
+
+
 def test_t55_a_key_that_is_withdrawn_while_the_store_is_asked_lets_nobody_in(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
 

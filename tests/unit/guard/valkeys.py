@@ -55,7 +55,7 @@ class Valkey:
 
 def _start(folder: Path, port: int, *flags: str) -> "subprocess.Popen[bytes]":
     command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
-    command += ["--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+    command += ["--dir", folder, "--appendonly", "yes", "--appendfsync", "no", "--maxmemory-policy", "noeviction"]
     with (folder / "valkey.log").open("ab") as log:
         process = subprocess.Popen([*map(str, command), *flags], stdout=log, stderr=log)
 
@@ -96,6 +96,9 @@ class Wire:
     delay_seconds: float = 0.0
     port: int = 0
     _listener: socket.socket = field(init=False)
+    _joined: list[threading.Thread] = field(default_factory=list)
+    _open: list[socket.socket] = field(default_factory=list)
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -103,8 +106,15 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        """What is on its way is lost: it must not arrive in the middle of another test."""
+        self._is_closed = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for sock in list(self._open):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._joined:
+            thread.join()
 
     def _accept(self) -> None:
         while True:
@@ -112,7 +122,9 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            threading.Thread(target=self._join, args=(near,), daemon=True).start()
+            thread = threading.Thread(target=self._join, args=(near,), daemon=True)
+            self._joined.append(thread)
+            thread.start()
 
     def _join(self, near: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
@@ -121,6 +133,7 @@ class Wire:
                 near = self.context.wrap_socket(near, server_side=True)
                 held.callback(near.close)
             far = held.enter_context(socket.create_connection(("127.0.0.1", self.target)))
+            self._open += (near, far)
             other = threading.Thread(target=self._pass, args=(near, far))
             other.start()
             self._pass(far, near)
@@ -130,6 +143,8 @@ class Wire:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 time.sleep(self.delay_seconds)
+                if self._is_closed:
+                    break
                 sink.sendall(data)
         for sock in (source, sink):
             with contextlib.suppress(OSError):
