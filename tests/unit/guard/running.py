@@ -6,13 +6,14 @@ import hashlib
 import http.client
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,6 +87,14 @@ def eventually(look: Callable[[], T], what: str, seconds: float = DEADLINE_SECON
             return found
         time.sleep(0.01)
     raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def readable(socks: Iterable[socket.socket], seconds: float = DEADLINE_SECONDS) -> list[socket.socket]:
+    """Those to which something has come first, whatever the numbers of their descriptors."""
+    with selectors.DefaultSelector() as selector:
+        for sock in socks:
+            selector.register(sock, selectors.EVENT_READ, sock)
+        return [key.data for key, _ in selector.select(seconds)]
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,13 @@ class Valkey:
     folder: Path
     port: int
     process: "subprocess.Popen[bytes]"
+    _client: valkey.Valkey | None = None
 
     def client(self) -> valkey.Valkey:
-        return valkey.Valkey(port=self.port, password=PASSWORD, socket_timeout=5)
+        """One for all questions to one process: a test asks thousands of times."""
+        if self._client is None:
+            self._client = valkey.Valkey(port=self.port, password=PASSWORD, socket_timeout=5)
+        return self._client
 
     def figures(self, uid: str = "uid-1") -> dict[str, int]:
         found = self.client().hgetall(f"bartizan:{{{uid}}}")
@@ -48,6 +52,9 @@ class Valkey:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+        if self._client is not None:
+            self._client.close()  # type: ignore[no-untyped-call] # it has no types
+            self._client = None
 
     def restart(self) -> None:
         self.process = _start(self.folder, self.port)
@@ -60,8 +67,8 @@ def _start(folder: Path, port: int, *flags: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen([*map(str, command), *flags], stdout=log, stderr=log)
 
     def answers() -> bool:
-        with contextlib.suppress(valkey.ValkeyError, OSError):
-            return bool(valkey.Valkey(port=port, password=PASSWORD).ping())
+        with contextlib.suppress(valkey.ValkeyError, OSError), valkey.Valkey(port=port, password=PASSWORD) as client:
+            return bool(client.ping())
         return False
 
     eventually(answers, "valkey answers")

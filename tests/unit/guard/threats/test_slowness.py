@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import select
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.unit.guard.running import (
     eventually,
     guard,
     read_all,
+    readable,
     request_bytes,
 )
 from tests.unit.guard.threats.raw import BODY, status
@@ -134,7 +134,7 @@ def test_t48_bodies_share_a_budget_and_what_reaches_beyond_is_shed(tmp_path: Pat
     with guard(tmp_path, model.upstream, *flags) as small, small.connect() as first, small.connect() as second:
         for sock in (first, second):
             sock.sendall(request_bytes(b"", b"Content-Length: 199999") + b" " * 180_000)
-        (shed,), _, _ = select.select([first, second], [], [], 10)
+        (shed,) = readable([first, second])
         assert status(shed.recv(65536)) == 503
         first.close()
         second.close()
