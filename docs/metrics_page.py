@@ -23,7 +23,8 @@ COLUMNS = "\n| Metric | Type | Labels | What it says |\n|---|---|---|---|\n"
 
 def render() -> str:
     of_operator = _metrics(vars(operator_metrics))
-    of_guard = _metrics(vars(Metrics()))
+    guard = Metrics()
+    of_guard = _metrics(vars(guard)) + _metrics(vars(guard.models))
     return (
         HEAD
         + "\n## Operator\n\nPort 9090, by the Service `bartizan-operator-metrics`.\n"

@@ -1,17 +1,8 @@
 """Every metric of the guard, declared once; labels come from fixed sets only, so their number is bounded."""
 
-from typing import NamedTuple
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class _Route(NamedTuple):
-    seconds: Histogram
-    first_byte_seconds: Histogram
-    input_tokens: Counter
-    output_tokens: Counter
+from bartizan.guard.model_metrics import ModelMetrics
 
 
 class Metrics:
@@ -21,9 +12,11 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say what the process start says
         self.registry = CollectorRegistry()
         self._declare_requests()
+        self.models = ModelMetrics(self.registry)
         self._declare_state()
         self._declare_tls()
-        self._keep_children()
+        self._ended: dict[tuple[str, str], Counter] = {}
+        """Series by their labels: looking one up in the client costs twice what counting does."""
 
     def _declare_requests(self) -> None:
         self.requests = Counter(
@@ -32,28 +25,8 @@ class Metrics:
             ("route", "reason"),
             registry=self.registry,
         )
-        self.request_seconds = Histogram(
-            "bartizan_guard_request_seconds",
-            "Time from a forwarded request's head to the end of its answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.first_byte_seconds = Histogram(
-            "bartizan_guard_first_byte_seconds",
-            "Time from a forwarded request's head to the first byte of its answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
         self.answer_bytes = Counter(
             "bartizan_guard_answer_bytes", "Bytes of the model's answers that were passed on.", registry=self.registry
-        )
-        self.tokens = Counter(
-            "bartizan_guard_tokens",
-            "Tokens that clients were charged, by route and type: as the model's server counted, at least our floor.",
-            ("route", "type"),
-            registry=self.registry,
         )
         self.tokens_beyond = Counter(
             "bartizan_guard_tokens_beyond_held",
@@ -64,28 +37,11 @@ class Metrics:
             "bartizan_guard_audit_lines_lost", "Audit lines that could not be written.", registry=self.registry
         )
 
-    def _keep_children(self) -> None:
-        """Series of each request by their labels: looking one up in the client costs twice what counting does."""
-        self._ended: dict[tuple[str, str], Counter] = {}
-        self._routes: dict[str, _Route] = {}
-
     def request_ended(self, route: str, reason: str) -> None:
         series = self._ended.get((route, reason))
         if series is None:
             series = self._ended[route, reason] = self.requests.labels(route, reason)
         series.inc()
-
-    def of_route(self, route: str) -> "_Route":
-        """The series of a route's forwarded requests."""
-        series = self._routes.get(route)
-        if series is None:
-            series = self._routes[route] = _Route(
-                self.request_seconds.labels(route),
-                self.first_byte_seconds.labels(route),
-                self.tokens.labels(route, "input"),
-                self.tokens.labels(route, "output"),
-            )
-        return series
 
     def _declare_state(self) -> None:
         self.connections = Gauge("bartizan_guard_connections", "Clients' open connections.", registry=self.registry)

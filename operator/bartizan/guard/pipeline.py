@@ -17,6 +17,7 @@ from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.metrics import Metrics
+from bartizan.guard.model_metrics import Operation, error_type
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal
@@ -183,13 +184,11 @@ class Pipeline:
             reply.whole(200, [(b"Content-Type", b"application/json")], own)
             return
 
-        def first_byte() -> None:
-            visit.first_byte = self._gate.clock()
-
         asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
         visit.reading = route.reading
+        visit.operation = Operation(route.operation, enforcement.profile.provider, enforcement.document.model)
         reader = Reader(asked, route.reading, inspector, visit.tally)
-        relay = Relay(reply, reader, sent=request.release, first_byte=first_byte)
+        relay = Relay(reply, reader, sent=request.release, clock=self._gate.clock)
         header = enforcement.profile.upstream_header + (visit.trace.header if visit.trace else b"")
         answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header)
         try:
@@ -200,6 +199,7 @@ class Pipeline:
             await relay.finish()
         finally:
             visit.is_charged = relay.has_begun and not relay.is_error
+            visit.first_byte, visit.first_token = relay.first_byte, relay.first_token
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:
         """Say no in the profile's words, or, where the answer has begun, end it visibly unfinished."""
@@ -233,23 +233,22 @@ class Pipeline:
         except SinkError:
             self._gate.metrics.audit_lost.inc()
         self._gate.metrics.request_ended(visit.route, reason)
-        if visit.is_let_through:
-            self._count_answer(visit, reply)
+        if visit.operation is not None:
+            self._count_answer(visit, reply, visit.operation, reason)
 
-    def _count_answer(self, visit: Visit, reply: Reply) -> None:
-        metrics = self._gate.metrics
-        of_route = metrics.of_route(visit.route)
-        of_route.seconds.observe(self._gate.clock() - visit.began)
+    def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason) -> None:
+        metrics, models = self._gate.metrics, self._gate.metrics.models
         metrics.answer_bytes.inc(reply.body_bytes)
+        now, spent = self._gate.clock(), visit.spent()
+        error = error_type(reply.status) if reason is Reason.COMPLETED else reason
+        models.ended(operation, error, now - visit.began)
         if visit.is_charged:
-            spent = visit.spent()
-            of_route.input_tokens.inc(spent.input)
-            of_route.output_tokens.inc(spent.output)
+            models.charged(operation, spent.input, spent.output)
             beyond = max(0, spent.input - visit.most.input) + max(0, spent.output - visit.most.output)
             if beyond:
                 metrics.tokens_beyond.inc(beyond)
-        if visit.first_byte is not None:
-            of_route.first_byte_seconds.observe(visit.first_byte - visit.began)
+        if visit.first_token is not None and not error:
+            models.streamed(operation, visit.first_token - visit.began, now - visit.first_token, spent.output)
 
     def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
         spent = visit.spent()

@@ -25,17 +25,31 @@ class Relay:
     """Of the model's header only status, type and length pass; anything but JSON or asked-for events is refused.
 
     An answer's texts are read on their way by `reader`; an error has none. `has_begun` once the model may have the
-    request, `is_error` where it refused it.
+    request, `is_error` where it refused it. `first_byte` is when the answer's head came, `first_token` a stream's first
+    text, in seconds of `clock`.
     """
 
-    __slots__ = ("_answer", "_first_byte", "_is_whole", "_reader", "_reply", "has_begun", "is_error", "sent")
+    __slots__ = (
+        "_answer",
+        "_awaits_token",
+        "_clock",
+        "_is_whole",
+        "_reader",
+        "_reply",
+        "first_byte",
+        "first_token",
+        "has_begun",
+        "is_error",
+        "sent",
+    )
 
-    def __init__(
-        self, reply: Reply, reader: Reader, *, sent: Callable[[], None], first_byte: Callable[[], None]
-    ) -> None:
+    def __init__(self, reply: Reply, reader: Reader, *, sent: Callable[[], None], clock: Callable[[], float]) -> None:
         self._reply = reply
         self._reader = reader
-        self._first_byte = first_byte
+        self._clock = clock
+        self._awaits_token = False
+        self.first_byte: float | None = None
+        self.first_token: float | None = None
         self._answer: Answer | None = None
         self._is_whole = False
         self.has_begun = False
@@ -47,11 +61,11 @@ class Relay:
         self._reply.take_from(source)
 
     def head(self, head: AnswerHead) -> None:
-        self._first_byte()
+        self.first_byte = self._clock()
         kind = head.content_type.partition(b";")[0].strip().lower()
         if head.status == _OK and kind == _EVENTS and self._reader.asked.wants_stream:
             self._answer = self._reader.events()
-            self._reply.is_stream = True
+            self._reply.is_stream = self._awaits_token = True
             self._reply.start(head.status, _EVENTS_HEADERS, length=None)
         elif head.status == _OK and kind == _JSON and self._reader.asked.answers_text:
             self._answer, self._is_whole = self._reader.whole(), True
@@ -66,6 +80,9 @@ class Relay:
     def piece(self, data: bytes) -> None:
         if out := data if self._answer is None else self._answer.piece(data):
             self._reply.piece(out)
+        if self._awaits_token and self._reader.tally.floor:
+            self._awaits_token = False
+            self.first_token = self._clock()
 
     def flush(self) -> None:
         self._reply.flush()

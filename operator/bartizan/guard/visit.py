@@ -7,6 +7,7 @@ from bartizan.guard.audit import Value
 from bartizan.guard.body import Body
 from bartizan.guard.caller import Caller
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
+from bartizan.guard.model_metrics import Operation
 from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
@@ -40,8 +41,12 @@ class Visit:
     cut_because: Reason | None = None
     """Why the guard itself ended the answer on its way."""
     first_byte: float | None = None
+    first_token: float | None = None
+    """When a stream's first text came."""
     reading: Reading | None = None
     """How the model's answer is read, once the model is asked."""
+    operation: Operation | None = None
+    """What the model is asked, once it is."""
     shows_usage: bool = False
     most: Amount = NOTHING
     """What the request may cost, held for it while it is under way."""

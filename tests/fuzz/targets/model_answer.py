@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import time
 from typing import TYPE_CHECKING, cast
 
 import uvloop
@@ -137,7 +138,7 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection.connection_made(cast("asyncio.Transport", Transport()))
     asked = Asked(bool(manners & STREAMS), shows_usage=False, answers_text=bool(manners & ANSWERS_TEXT), most_output=8)
     reader = Reader(asked, openai.CHOICES, LetPass(), Tally())
-    relay = Relay(Reply(wire, "req_1", has_body=True), reader, sent=lambda: None, first_byte=lambda: None)
+    relay = Relay(Reply(wire, "req_1", has_body=True), reader, sent=lambda: None, clock=time.monotonic)
     done = connection.send(b"", relay)
     for piece in cut:
         connection.data_received(piece)

@@ -71,7 +71,7 @@ def test_an_answer_is_charged_what_the_server_counted(thrifty: Guard) -> None:
     assert answer.json()["usage"]["total_tokens"] == 32
     assert left(thrifty) == BUDGET - 32
     assert (outcome(thrifty)["inputTokens"], outcome(thrifty)["outputTokens"]) == (2, 30)
-    assert thrifty.metric('bartizan_guard_tokens_total{route="chat_completions",type="output"}') == 30
+    assert thrifty.metric("gen_ai_client_token_usage_sum") == 32
 
 
 def test_a_used_up_budget_says_when_to_come_back_and_is_the_clients_own(tmp_path: Path, model: Model) -> None:

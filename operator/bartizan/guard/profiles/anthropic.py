@@ -65,12 +65,22 @@ _MESSAGES = Route(
     Account("messages", ("max_tokens",)),
     _READING,
     answers_text=True,
+    operation="chat",
 )
-_COUNT = Route("count_tokens", b"POST", b"/v1/messages/count_tokens", schema.COUNT, Account("messages"), _READING)
+_COUNT = Route(
+    "count_tokens",
+    b"POST",
+    b"/v1/messages/count_tokens",
+    schema.COUNT,
+    Account("messages"),
+    _READING,
+    operation="count_tokens",
+)
 _MODELS = Route("models", b"GET", b"/v1/models", answer=model_list)
 
 PROFILE = Profile(
     name="Anthropic",
+    provider="anthropic",
     routes={
         **{route.path: route for route in (_MESSAGES, _COUNT, _MODELS)},
         **{route.path + _BETA: route for route in (_MESSAGES, _COUNT)},

@@ -57,6 +57,8 @@ class Route:
     """Whether the path names the model, and the body does not."""
     forced: Mapping[str, object] = field(default_factory=dict)
     """Fields of the body that the guard sets, whatever the caller says."""
+    operation: str = ""
+    """What is asked of the model, by OpenTelemetry's names where they have one."""
     images: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     """Every image in a judged body, as it stands there, where images pass."""
 
@@ -70,6 +72,8 @@ class Profile:
     """`refusal_body` takes the request's id, too; `key_header` may hold a key in place of Authorization."""
 
     name: str
+    provider: str
+    """What flavour of operations these are, by OpenTelemetry's names where they have one."""
     routes: Mapping[bytes, Route]
     refusal_body: Callable[[Refusal, str], bytes]
     key_header: bytes = b""

@@ -104,7 +104,15 @@ def build(terms: Terms) -> Profile:
     model = f"/v2/models/{terms.model}".encode()
     schema_of_infer = schema.infer(terms.open(Record(schema.PARAMETERS)))
     infer = Route(
-        "infer", b"POST", model + b"/infer", schema_of_infer, _ACCOUNT, _READING, answers_text=True, is_of_model=True
+        "infer",
+        b"POST",
+        model + b"/infer",
+        schema_of_infer,
+        _ACCOUNT,
+        _READING,
+        answers_text=True,
+        is_of_model=True,
+        operation="infer",
     )
     routes = (
         infer,
@@ -117,4 +125,4 @@ def build(terms: Terms) -> Profile:
             "server_ready", b"GET", b"/v2/health/ready", answer=lambda _: _told(live=True, ready=True), asks_model=True
         ),
     )
-    return Profile("KServeV2", {route.path: route for route in routes}, refusal_body, judge_head=judge_head)
+    return Profile("KServeV2", "kserve", {route.path: route for route in routes}, refusal_body, judge_head=judge_head)

@@ -74,9 +74,35 @@ _RESPONSES = Reading(
     responses_answers.error_event,
 )
 _ROUTES = (
-    Route("chat_completions", b"POST", b"/v1/chat/completions", schema.CHAT, _CHAT, CHOICES, answers_text=True),
-    Route("completions", b"POST", b"/v1/completions", schema.COMPLETION, _COMPLETION, CHOICES, answers_text=True),
-    Route("embeddings", b"POST", b"/v1/embeddings", schema.EMBEDDING, Account("input"), CHOICES),
+    Route(
+        "chat_completions",
+        b"POST",
+        b"/v1/chat/completions",
+        schema.CHAT,
+        _CHAT,
+        CHOICES,
+        answers_text=True,
+        operation="chat",
+    ),
+    Route(
+        "completions",
+        b"POST",
+        b"/v1/completions",
+        schema.COMPLETION,
+        _COMPLETION,
+        CHOICES,
+        answers_text=True,
+        operation="text_completion",
+    ),
+    Route(
+        "embeddings",
+        b"POST",
+        b"/v1/embeddings",
+        schema.EMBEDDING,
+        Account("input"),
+        CHOICES,
+        operation="embeddings",
+    ),
     Route(
         "responses",
         b"POST",
@@ -86,10 +112,11 @@ _ROUTES = (
         _RESPONSES,
         answers_text=True,
         forced=responses_schema.FORCED,
+        operation="chat",
     ),
     Route("models", b"GET", b"/v1/models", answer=model_list),
 )
-PROFILE = Profile("OpenAI", {route.path: route for route in _ROUTES}, refusal_body)
+PROFILE = Profile("OpenAI", "openai", {route.path: route for route in _ROUTES}, refusal_body)
 
 
 def build(terms: Terms) -> Profile:
