@@ -17,13 +17,14 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` does it and undoes what does not end by itself; `module` and `to_file` are the stand's."""
+    """`strike` does it and undoes what does not end by itself; `module`, `to_file` and `has_store` are the stand's."""
 
     name: str
     strike: Callable[[Stand, Callers, int], None]
     kinds: Sequence[Kind] = USUAL
     module: str = "bartizan.guard.main"
     to_file: bool = False
+    has_store: bool = False
 
 
 def kill_the_guard(stand: Stand, callers: Callers, number: int) -> None:
@@ -112,6 +113,40 @@ def use_up_the_memory(stand: Stand, callers: Callers, number: int) -> None:
         callers.tried(20)
 
 
+def kill_the_store(stand: Stand, callers: Callers, number: int) -> None:
+    assert stand.store is not None
+    stand.store.kill()
+    _counted_alone(stand, callers)
+    stand.store.restart()
+    _counted_in_the_store(stand)
+
+
+def stop_the_store(stand: Stand, callers: Callers, number: int) -> None:
+    assert stand.store is not None
+    stand.store.signal(signal.SIGSTOP)
+    _counted_alone(stand, callers)
+    stand.store.signal(signal.SIGCONT)
+    _counted_in_the_store(stand)
+
+
+def empty_the_store(stand: Stand, callers: Callers, number: int) -> None:
+    """As by another hand, or by a restart without its file; the script is gone, too."""
+    assert stand.store is not None
+    stand.store.client().flushall()
+    stand.store.client().script_flush()
+    callers.tried(10)
+
+
+def _counted_alone(stand: Stand, callers: Callers) -> None:
+    """The guard's own share holds, and good callers are answered on."""
+    eventually(lambda: stand.guard.status()["limitsReason"] == "StoreUnavailable", "the store is missed")
+    callers.saw(200)
+
+
+def _counted_in_the_store(stand: Stand) -> None:
+    eventually(lambda: stand.guard.status()["limitsReason"] != "StoreUnavailable", "the store counts again")
+
+
 @contextlib.contextmanager
 def _limited(stand: Stand, limit: int, most: int) -> Iterator[None]:
     """One of the guard's limits lowered for a while; it may not survive that."""
@@ -140,4 +175,7 @@ ALL = (
     Fault("clock jumps an hour", jump_the_clock, module="tests.faults.jumping_guard"),
     Fault("files used up", use_up_the_files),
     Fault("memory used up", use_up_the_memory, kinds=LARGE),
+    Fault("store killed", kill_the_store, has_store=True),
+    Fault("store stopped", stop_the_store, has_store=True),
+    Fault("store emptied", empty_the_store, has_store=True),
 )

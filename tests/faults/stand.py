@@ -1,5 +1,6 @@
 """A guard and a model under load, each of which may die and is started anew as a kubelet would, and their records."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from tests.faults.callers import GOOD, Callers, Kind
 from tests.fuzz.wire.audit_tail import AuditTail
-from tests.unit.guard import running
+from tests.unit.guard import running, valkeys
 from tests.unit.guard.running import DOCUMENT, ROOT, SIGNING_KEY, Guard, chat, eventually
 
+from bartizan.guard.store import PASSWORD_FILE, USER_FILE
 from bartizan.policy import document as documents
+from bartizan.policy.document import SharedStore
 
 FLAGS = ("--answer-seconds", "1", "--reader-seconds", "2", "--header-seconds", "2", "--body-seconds", "2")
 MOST_MIB = 100
@@ -49,15 +52,25 @@ class Pump:
 
 
 class Stand:
-    """`module` is what runs as the guard; `to_file` gives it a file for its audit in place of a pipe."""
+    """`module` is what runs as the guard; `to_file` gives it a file for its audit in place of a pipe.
 
-    def __init__(self, folder: Path, *, module: str = "bartizan.guard.main", to_file: bool = False) -> None:
+    With `has_store` it counts in a Valkey.
+    """
+
+    def __init__(
+        self, folder: Path, *, module: str = "bartizan.guard.main", to_file: bool = False, has_store: bool = False
+    ) -> None:
         self.folder = folder
         folder.mkdir()
         self._module, self._to_file = module, to_file
         self._lives = self._model_lives = 0
+        self._open = contextlib.ExitStack()
+        self.store = self._open.enter_context(valkeys.running(folder)) if has_store else None
+        if has_store:
+            (folder / PASSWORD_FILE).write_text(valkeys.PASSWORD)
+            (folder / USER_FILE).write_text("")
         self.document = folder / "document"
-        self.document.write_text(documents.encode(DOCUMENT, SIGNING_KEY))
+        self.document.write_bytes(self._encoded(DOCUMENT.version))
         self.version = DOCUMENT.version
         self.restarts = -1
         self.pump: Pump | None = None
@@ -102,7 +115,11 @@ class Stand:
 
     def new_document(self) -> bytes:
         self.version += 1
-        return documents.encode(running.document(version=self.version), SIGNING_KEY).encode()
+        return self._encoded(self.version)
+
+    def _encoded(self, version: int) -> bytes:
+        store = SharedStore("127.0.0.1", self.store.port) if self.store else None
+        return documents.encode(running.document(version=version, store=store), SIGNING_KEY).encode()
 
     # The model
 
@@ -161,4 +178,5 @@ class Stand:
     def close(self) -> None:
         self.end_guard()
         self.end_model()
+        self._open.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -275,6 +275,29 @@ def test_whoever_leaves_while_the_store_is_asked_leaves_nothing_held(server: Val
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("the handle is closed"), AttributeError("write"), OSError(), ValueError()]
+)
+def test_whatever_a_dying_connection_raises_means_that_the_store_is_away(server: Valkey, raised: Exception) -> None:
+    """uvloop's RuntimeError, for one, at a write in the moment of the reset: no request may fail by it."""
+
+    async def run() -> None:
+        race = Race(server, enforced(server.port))
+        real = store.Store(store.Place(SharedStore("127.0.0.1", server.port), server.folder), "uid-1")
+
+        async def dies(*_: object) -> list[int]:
+            raise raised
+
+        real._client.evalsha = dies  # type: ignore[method-assign, assignment]
+        race.guards[0]._store = real
+        await race.ask(0, "a", Amount(10, 10))
+        assert (race.given, race.guards[0].is_away) == (["a"], True)
+        await race.end_all()
+        await race.close()
+
+    asyncio.run(run())
+
+
 def test_t55_a_key_that_is_withdrawn_while_the_store_is_asked_lets_nobody_in(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
 
