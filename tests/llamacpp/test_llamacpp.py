@@ -1,7 +1,6 @@
 """A real model server behind the guard, over its unix socket: whole, streamed, cancelled, counted, broken."""
 
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from tests.llamacpp import build, tiny_model
+from tests.llamacpp import tiny_model
 from tests.llamacpp.server import LlamaServer, llama
 from tests.unit.guard import running
 from tests.unit.guard.running import Guard, chat, credential, document, eventually, read_all, request_bytes
@@ -17,18 +16,6 @@ from tests.unit.guard.running import Guard, chat, credential, document, eventual
 PROMPT_TOKENS = 259
 """Of any chat of one message: the template pads it."""
 CANCEL_SECONDS = 0.1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _built() -> None:
-    if lacking := build.lacking():
-        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
-    with llama(tmp_path_factory.mktemp("llama")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
