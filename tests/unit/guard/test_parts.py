@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.metrics import MetricWrapperBase
 from tests.unit.guard.running import SIGNING_KEY, arguments
 from tests.unit.guard.stand import FORGETFUL
 
@@ -137,11 +138,15 @@ def test_every_reason_that_the_guard_refuses_with_has_a_status() -> None:
 
 
 def test_each_metric_has_help_and_our_prefix_and_known_labels() -> None:
-    for metric in Metrics().registry.collect():
-        assert metric.name.startswith("bartizan_guard_")
+    metrics = Metrics()
+    for metric in metrics.registry.collect():
+        assert metric.name.startswith(("bartizan_guard_", "gen_ai_"))
         assert metric.documentation.endswith(".")
-    labels = set(re.findall(r'\(("[a-z]+",(?: "[a-z]+")?)\)', (GUARD / "metrics.py").read_text()))
-    assert labels == {'"route", "reason"', '"route", "type"', '"route",', '"reason",', '"port",'}
+    declared = [each for each in (vars(metrics) | vars(metrics.models)).values() if isinstance(each, MetricWrapperBase)]
+    assert {label for each in declared for label in each._labelnames} == {
+        *("route", "reason", "port"),
+        *("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type", "error_type"),
+    }
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:
