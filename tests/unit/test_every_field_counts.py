@@ -81,6 +81,7 @@ CASES: dict[str, Case] = {
     "replicas": ({}, {"spec.replicas": 2}),
     "serving.protocol": ({}, {"spec.serving": {"protocol": "Anthropic"}}),
     "serving.allowFields": ({}, {"spec.serving": {"allowFields": ["top_k"]}}),
+    "serving.capabilities": ({}, {"spec.serving.capabilities": ["Tools"]}),
     "serving.media.types": (IMAGES, {"spec.serving.media.types": ["image/gif"]}),
     "serving.media.maxBytes": (IMAGES, {"spec.serving.media.maxBytes": 9}),
     "serving.media.tokens": (IMAGES, {"spec.serving.media.tokens": 9}),

@@ -16,7 +16,7 @@ import orjson
 MAX_LINE_BYTES = 4096
 """PIPE_BUF on Linux: one write of at most this size to a pipe is never mixed with another's."""
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | tuple[str, ...] | None
 
 
 class SinkError(Exception):

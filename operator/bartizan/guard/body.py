@@ -9,6 +9,7 @@ from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.inspection import Leaf
 from bartizan.guard.profiles.contract import Route
 from bartizan.guard.refusal import Refusal
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -24,6 +25,7 @@ class Body(NamedTuple):
     canonical: bytes
     value: Mapping[str, Any]
     most: Amount
+    asks: tuple[Capability, ...]
     wants_stream: bool
     shows_usage: bool
 
@@ -52,6 +54,7 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
         raise Refusal(
             Reason.MODEL_NOT_SERVED, "This endpoint serves another model; GET /v1/models says which.", "model"
         )
+    asks = _capabilities(value, route, enforcement.capabilities)
     wants_stream = value.get("stream") is True
     shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
     if route.forced:
@@ -62,7 +65,21 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     if route.images is not None and (media := enforcement.document.media) is not None:
         size += sum(media.tokens - len(image) for image in route.images(value))  # held as what it costs, not as text
     most = costs.ceiling(value, size, route.account, enforcement.caps)
-    return Body(canonical, value, most, wants_stream=wants_stream, shows_usage=shows_usage)
+    return Body(canonical, value, most, asks, wants_stream=wants_stream, shows_usage=shows_usage)
+
+
+def _capabilities(value: Mapping[str, Any], route: Route, allowed: frozenset[str]) -> tuple[Capability, ...]:
+    """What the body asks for beyond a text; raises Refusal where that is more than `allowed`."""
+    found = set()
+    for name in sorted(value.keys() & route.asking.keys()):
+        asking = route.asking[name]
+        if asking.is_quiet(value[name]):
+            continue
+        if asking.capability not in allowed:
+            message = f"This endpoint does not let {asking.capability} through; leave the field out."
+            raise Refusal(Reason.CAPABILITY_NOT_ALLOWED, message, name)
+        found.add(asking.capability)
+    return tuple(sorted(found))
 
 
 _PLAIN = re.compile(r"[^ -~]")

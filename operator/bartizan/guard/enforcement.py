@@ -10,8 +10,8 @@ from bartizan.guard.profiles.contract import Profile, Terms
 from bartizan.guard.shared_windows import Window
 from bartizan.guard.slots import Caps as Slots
 from bartizan.guard.verifier import Verifier
+from bartizan.policy import capabilities, limits, tokens
 from bartizan.policy import document as documents
-from bartizan.policy import limits, tokens
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
 from bartizan.policy.limits import Scope, Scoped
 from bartizan.policy.model import ExcessOutput
@@ -52,6 +52,7 @@ class Enforcement:
     paces: Scoped[limits.Pace]
     budgets: Scoped[tokens.Budget]
     caps: Caps
+    capabilities: frozenset[str]
     slots: Slots
     whole: Whole
 
@@ -87,6 +88,7 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
             clamps_output=ExcessOutput(document.excess_output) is ExcessOutput.CLAMP,
             prompt_overhead_tokens=document.prompt_overhead_tokens,
         ),
+        capabilities=frozenset(capabilities.ALL if document.capabilities is None else document.capabilities),
         slots=Slots(
             of_client=limits.part(document.concurrent_per_client, replicas=document.replicas),
             in_all=limits.part(document.concurrent, replicas=document.replicas),

@@ -12,6 +12,7 @@ from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
 from bartizan.guard.trace_context import Trace
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
@@ -47,6 +48,8 @@ class Visit:
     """How the model's answer is read, once the model is asked."""
     operation: Operation | None = None
     """What the model is asked, once it is."""
+    asks: tuple[Capability, ...] = ()
+    """What the request wants beyond a text."""
     shows_usage: bool = False
     most: Amount = NOTHING
     """What the request may cost, held for it while it is under way."""
@@ -68,7 +71,7 @@ class Visit:
         self.body_bytes = len(judged.canonical)
         self.body_sha256 = hashlib.sha256(judged.canonical).hexdigest()
         self.wants_stream, self.shows_usage = judged.wants_stream, judged.shows_usage
-        self.most = judged.most
+        self.most, self.asks = judged.most, judged.asks
 
     def spent(self) -> Amount:
         """What the request has cost so far."""
@@ -94,6 +97,7 @@ class Visit:
             "route": self.route or None,
             "model": enforcement.document.model if enforcement and self.is_let_through else None,
             "stream": self.wants_stream,
+            "capabilities": self.asks,
             "bodyBytes": self.body_bytes,
             "bodySha256": self.body_sha256,
             "heldTokens": self.most.input + self.most.output if self.body_bytes is not None else None,

@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from bartizan.policy import fields, jwks, media
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.jwks import VerifyKey
 from bartizan.policy.limits import Scope
 from bartizan.policy.media import MediaTerms
@@ -138,6 +139,8 @@ class GuardDocument:
     allow_fields: tuple[str, ...] = ()
     """Fields of a request that pass though the protocol does not know them."""
     media: MediaTerms | None = None
+    capabilities: tuple[str, ...] | None = None
+    """What requests may ask for beyond plain text; left out where that is everything."""
 
 
 class DocumentError(Exception):
@@ -210,6 +213,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     store = SharedStore(**data.pop("store")) if "store" in data else None
     images = media.read(data.pop("media")) if "media" in data else None
     allowed = tuple(data.pop("allow_fields", ()))
+    capabilities = tuple(Capability(name) for name in data.pop("capabilities")) if "capabilities" in data else None
     document = GuardDocument(
         endpoint=endpoint,
         keys=keys,
@@ -219,6 +223,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
         store=store,
         allow_fields=allowed,
         media=images,
+        capabilities=capabilities,
         **data,
     )
     _check(document)
@@ -297,6 +302,8 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for name in ("allow_fields", "created", "issuers", "media", "queue_seconds", "queue_size", "store"):
         if not content[name]:
             del content[name]
+    if content["capabilities"] is None:
+        del content["capabilities"]
     return content
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bartizan.policy import tokens
+from bartizan.policy import capabilities, tokens
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.limits import Scope
 from bartizan.policy.media import MediaTerms
 from bartizan.policy.protocols import Protocol
@@ -59,6 +60,7 @@ class Serving:
     protocol: Protocol = Protocol.OPENAI
     allow_fields: tuple[str, ...] = ()
     media: MediaTerms | None = None
+    capabilities: tuple[Capability, ...] = capabilities.ALL
     tls_secret: str | None = None
 
     @property

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     FIELD_UNKNOWN = "FieldUnknown"
     FIELD_INVALID = "FieldInvalid"
     MODEL_NOT_SERVED = "ModelNotServed"
+    CAPABILITY_NOT_ALLOWED = "CapabilityNotAllowed"
     RATE_LIMITED = "RateLimited"
     ENDPOINT_RATE_LIMITED = "EndpointRateLimited"
     TOKENS_LIMITED = "TokensLimited"
@@ -141,6 +142,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.JSON_INVALID: "The body is not strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth and values.",
     Reason.FIELD_UNKNOWN: "The body has a field that the protocol's schema does not know.",
     Reason.FIELD_INVALID: "A field has a wrong type or is out of bounds.",
+    Reason.CAPABILITY_NOT_ALLOWED: "The request asks for something that the endpoint's owner has not let through.",
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
     Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
     Reason.ENDPOINT_RATE_LIMITED: "The request rate of all clients together is used up; Retry-After says until when.",

@@ -152,3 +152,18 @@ def test_fields_that_are_let_through_stand_first_and_only_where_there_are_some()
     assert payload == b'{"allow_fields":["min_p","top_k"],' + PAYLOAD[1:]
     assert documents.decode(text.encode(), KEY.public_key(), ENDPOINT) == opened
     assert documents.content_hash(opened) != documents.content_hash(DOCUMENT)
+
+
+@pytest.mark.parametrize("given", [(), ("Tools",)])
+def test_capabilities_stand_only_where_not_all_pass(given: tuple[str, ...]) -> None:
+    narrowed = replace(DOCUMENT, capabilities=given)
+    text = documents.encode(narrowed, KEY)
+    assert b'"capabilities":[' in base64.urlsafe_b64decode(text.split(".")[1] + "==")
+    assert documents.decode(text.encode(), KEY.public_key(), ENDPOINT) == narrowed
+    assert documents.content_hash(narrowed) != documents.content_hash(DOCUMENT)
+
+
+def test_a_capability_that_the_guard_does_not_know_makes_no_document() -> None:
+    text = documents.encode(replace(DOCUMENT, capabilities=("Images",)), KEY)
+    with pytest.raises(documents.DocumentError, match="Images"):
+        documents.decode(text.encode(), KEY.public_key(), ENDPOINT)

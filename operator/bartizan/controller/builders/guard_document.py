@@ -7,7 +7,7 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.controller.stores import Credential, Store
-from bartizan.policy import keys, names
+from bartizan.policy import capabilities, keys, names
 from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow, TrustedIssuer
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import Identity, ModelDeployment
@@ -58,6 +58,7 @@ def build(
         store=reach.store.place if reach.store else None,
         allow_fields=spec.serving.allow_fields,
         media=spec.serving.media,
+        capabilities=None if spec.serving.capabilities == capabilities.ALL else spec.serving.capabilities,
     )
 
 

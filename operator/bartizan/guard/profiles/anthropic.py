@@ -66,6 +66,7 @@ _MESSAGES = Route(
     _READING,
     answers_text=True,
     operation="chat",
+    asking=schema.ASKING,
 )
 _COUNT = Route(
     "count_tokens",
@@ -75,6 +76,7 @@ _COUNT = Route(
     Account("messages"),
     _READING,
     operation="count_tokens",
+    asking=schema.ASKING,
 )
 _MODELS = Route("models", b"GET", b"/v1/models", answer=model_list)
 

@@ -5,7 +5,9 @@ computer), what refers to something that was not inspected here (files, containe
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
+from bartizan.guard.profiles.contract import Asking
 from bartizan.guard.profiles.schema import (
     Anything,
     ByType,
@@ -20,6 +22,7 @@ from bartizan.guard.profiles.schema import (
     Text,
     Whole,
 )
+from bartizan.policy.capabilities import Capability
 
 MAX_TOKENS = 1_000_000
 MAX_MESSAGES = 2048
@@ -172,6 +175,21 @@ MESSAGE = Record(
     ("model", "messages", "max_tokens"),
 )
 COUNT = Record(_ASKED, ("model", "messages"))
+
+
+def _is_disabled(thinking: Mapping[str, Any] | None) -> bool:
+    return not thinking or thinking["type"] == "disabled"
+
+
+def _has_no_format(config: Mapping[str, Any] | None) -> bool:
+    return not config or not config.get("format")
+
+
+ASKING: Mapping[str, Asking] = {
+    "tools": Asking(Capability.TOOLS),
+    "thinking": Asking(Capability.REASONING, _is_disabled),
+    "output_config": Asking(Capability.STRUCTURED_OUTPUT, _has_no_format),
+}
 
 
 def with_images(source: Callable[[Rule], Rule]) -> tuple[Record, Record]:

@@ -1,8 +1,9 @@
 """What a protocol profile is: its paths, the schema of each body, how answers are read, how it words a refusal."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
@@ -11,6 +12,7 @@ from bartizan.guard.profiles.schema import FREE, Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.media import MediaTerms
 from bartizan.policy.tokens import Amount
 
@@ -23,6 +25,13 @@ class StreamReader(Protocol):
 
     def read(self, data: bytes) -> list[Event]:
         """The events that go on in place of this one; raises AnswerError, and the seam's Refusal."""
+
+
+class Asking(NamedTuple):
+    """A field that asks for a capability, unless `is_quiet` of its value; empty values and null always are."""
+
+    capability: Capability
+    is_quiet: Callable[[Any], bool] = operator.not_
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Route:
     """Fields of the body that the guard sets, whatever the caller says."""
     operation: str = ""
     """What is asked of the model, by OpenTelemetry's names where they have one."""
+    asking: Mapping[str, Asking] = field(default_factory=dict)
+    """The fields at the body's top that ask for more than a text."""
     images: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     """Every image in a judged body, as it stands there, where images pass."""
 

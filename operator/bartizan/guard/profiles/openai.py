@@ -83,6 +83,7 @@ _ROUTES = (
         CHOICES,
         answers_text=True,
         operation="chat",
+        asking=schema.CHAT_ASKING,
     ),
     Route(
         "completions",
@@ -93,6 +94,7 @@ _ROUTES = (
         CHOICES,
         answers_text=True,
         operation="text_completion",
+        asking=schema.COMPLETION_ASKING,
     ),
     Route(
         "embeddings",
@@ -112,6 +114,7 @@ _ROUTES = (
         _RESPONSES,
         answers_text=True,
         forced=responses_schema.FORCED,
+        asking=responses_schema.ASKING,
         operation="chat",
     ),
     Route("models", b"GET", b"/v1/models", answer=model_list),

@@ -5,7 +5,9 @@ inline, files, web search, stored completions), and prompts as token ids, which 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+from bartizan.guard.profiles.contract import Asking
 from bartizan.guard.profiles.schema import (
     Anything,
     ByType,
@@ -21,6 +23,7 @@ from bartizan.guard.profiles.schema import (
     Text,
     Whole,
 )
+from bartizan.policy.capabilities import Capability
 
 MAX_CHOICES = 8
 """Answers to one request: each costs as much as a request of its own."""
@@ -228,6 +231,36 @@ EMBEDDING = Record(
     },
     ("model", "input"),
 )
+
+
+def _is_text(value: Mapping[str, Any] | None) -> bool:
+    return not value or value["type"] == "text"
+
+
+def _is_one(value: int | None) -> bool:
+    return value is None or value == 1
+
+
+def _is_none(value: str | None) -> bool:
+    return value is None or value == "none"
+
+
+_CHOICES = {"n": Asking(Capability.MANY_ANSWERS, _is_one), "logit_bias": Asking(Capability.TOKEN_BIAS)}
+CHAT_ASKING: Mapping[str, Asking] = {
+    **_CHOICES,
+    "tools": Asking(Capability.TOOLS),
+    "functions": Asking(Capability.TOOLS),
+    "response_format": Asking(Capability.STRUCTURED_OUTPUT, _is_text),
+    "logprobs": Asking(Capability.LOG_PROBS),
+    "top_logprobs": Asking(Capability.LOG_PROBS),
+    "reasoning_effort": Asking(Capability.REASONING, _is_none),
+}
+COMPLETION_ASKING: Mapping[str, Asking] = {
+    **_CHOICES,
+    "best_of": Asking(Capability.MANY_ANSWERS, _is_one),
+    "logprobs": Asking(Capability.LOG_PROBS, lambda value: value is None),
+}
+"""Here `logprobs` is a number, and 0 asks for the chosen token's own."""
 
 REFUSED: Mapping[str, str] = {
     "audio": "inline media come with a capability for them",

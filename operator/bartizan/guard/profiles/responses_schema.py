@@ -6,8 +6,10 @@ and tools that the server itself would run.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from bartizan.guard.profiles import openai_schema as chat
+from bartizan.guard.profiles.contract import Asking
 from bartizan.guard.profiles.schema import (
     Anything,
     ByType,
@@ -24,6 +26,7 @@ from bartizan.guard.profiles.schema import (
     Text,
     Whole,
 )
+from bartizan.policy.capabilities import Capability
 
 MAX_ITEMS = 2048
 MAX_PARTS = 256
@@ -190,6 +193,21 @@ RESPONSE = Record(
     },
     ("model", "input"),
 )
+
+
+def _has_no_format(text: Mapping[str, Any] | None) -> bool:
+    return not text or text.get("format", {}).get("type", "text") == "text"
+
+
+def _has_no_effort(reasoning: Mapping[str, Any] | None) -> bool:
+    return not reasoning or reasoning.get("effort") in (None, "none")
+
+
+ASKING: Mapping[str, Asking] = {
+    "tools": Asking(Capability.TOOLS),
+    "text": Asking(Capability.STRUCTURED_OUTPUT, _has_no_format),
+    "reasoning": Asking(Capability.REASONING, _has_no_effort),
+}
 
 
 def response_with_images(url: Rule) -> Record:

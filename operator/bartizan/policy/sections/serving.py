@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bartizan.policy import fields, media, names
+from bartizan.policy import capabilities, fields, media, names
+from bartizan.policy.capabilities import Capability
 from bartizan.policy.media import MediaTerms
 from bartizan.policy.model import Serving, Transport
 from bartizan.policy.nodes import Absent, Node, show
@@ -64,6 +65,14 @@ def _judge_types(node: Node, clean: list[str]) -> None:
         node.refuse("names one type twice; name each once")
 
 
+def _judge_capabilities(node: Node, clean: list[str]) -> None:
+    if len(set(clean)) < len(clean):
+        node.refuse("names one capability twice; name each once")
+
+
+_CAPABILITY = Choice(
+    tuple(Capability), f"write some of {', '.join(Capability)}, or [] for plain text; images have media"
+)
 _MEDIA = Record(
     {
         "types": Ruled(Many(Choice(media.TYPES), len(media.TYPES), 1), _judge_types),
@@ -79,6 +88,7 @@ judge = Record(
         "protocol": Choice(tuple(Protocol)),
         "allowFields": Ruled(Many(_field, fields.MOST), _judge_fields),
         "media": _MEDIA,
+        "capabilities": Ruled(Many(_CAPABILITY, len(Capability)), _judge_capabilities),
         "transport": Choice(tuple(Transport)),
         "socketPath": _socket_path,
         "port": _port,
@@ -99,6 +109,7 @@ def build(node: Node, section: Mapping[str, Any], containers: tuple[str, ...]) -
         protocol=protocol,
         allow_fields=tuple(sorted(section.get("allowFields", ()))),
         media=_build_media(node, section, protocol),
+        capabilities=tuple(sorted(map(Capability, section.get("capabilities", capabilities.ALL)))),
         tls_secret=section.get("tls", {}).get("secretName"),
     )
     if transport is Transport.UNIX_SOCKET:
