@@ -14,6 +14,7 @@ SERVERS = {
 
 COMMANDS = {
     "render": ("bartizan.cli.render", "print what a ModelDeployment would own, without a cluster"),
+    "audit": ("bartizan.cli.audit", "say whether guards' audits are whole, from their logs"),
     "check": ("bartizan.cli.check", "say what is wrong with a ModelDeployment, without a cluster"),
 }
 """Each module has `configure(parser)` and `run(arguments) -> int`."""
