@@ -153,6 +153,7 @@ CASES: dict[str, Case] = {
     "network.egress[].ports[].protocol": (ANY_EGRESS, {f"{PORTS}.protocol": "UDP"}),
     "network.egress[].ports[].port": (ANY_EGRESS, {f"{PORTS}.port": 80}),
     "network.egress[].ports[].endPort": (ANY_EGRESS, {f"{PORTS}.endPort": 444}),
+    "audit.whenUnavailable": ({}, {"spec.audit": {"whenUnavailable": "Continue"}}),
     "strategy.type": ({}, {"spec.strategy": {"type": "Recreate"}}),
     "strategy.rollingUpdate.maxSurge": ({}, {"spec.strategy": {"rollingUpdate": {"maxSurge": 2}}}),
     "strategy.rollingUpdate.maxUnavailable": ({}, {"spec.strategy": {"rollingUpdate": {"maxUnavailable": 1}}}),

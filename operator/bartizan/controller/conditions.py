@@ -30,11 +30,14 @@ def accepted(world: World, findings: Findings) -> Verdict:
 def hardened(world: World, findings: Findings) -> Verdict:
     if findings.deployment is None:
         return Verdict(None, Reason.SPEC_REFUSED)
-    weaknesses = findings.deployment.spec.template.weaknesses
-    if not weaknesses:
+    spec = findings.deployment.spec
+    weaknesses = spec.template.weaknesses
+    shown = [f"container {item.container}: {item.field}: {item.why}" for item in weaknesses]
+    if spec.audit_may_fail:
+        shown.append("spec.audit.whenUnavailable: requests go on while the audit cannot be written")
+    if not shown:
         return Verdict(True, Reason.FULLY_HARDENED)
-    shown = "; ".join(f"container {item.container}: {item.field}: {item.why}" for item in weaknesses)
-    return Verdict(False, Reason.TEMPLATE_WEAKENS, shown)
+    return Verdict(False, Reason.TEMPLATE_WEAKENS if weaknesses else Reason.AUDIT_MAY_FAIL, "; ".join(shown))
 
 
 def network_isolated(world: World, findings: Findings) -> Verdict:

@@ -171,6 +171,9 @@ class Pipeline:
         try:
             self._gate.audit.decision(reason=Reason.ALLOWED, status=None, **visit.described())
         except SinkError as error:
+            if visit.enforcement is not None and visit.enforcement.document.audit_may_fail:
+                self._gate.metrics.audit_lost.inc()
+                return
             visit.is_let_through = False
             raise refusal.unavailable(Reason.AUDIT_UNAVAILABLE) from error
 

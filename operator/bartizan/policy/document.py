@@ -141,6 +141,8 @@ class GuardDocument:
     media: MediaTerms | None = None
     capabilities: tuple[str, ...] | None = None
     """What requests may ask for beyond plain text; left out where that is everything."""
+    audit_may_fail: bool = False
+    """Requests go on while the audit cannot be written."""
 
 
 class DocumentError(Exception):
@@ -252,8 +254,7 @@ def _check(document: GuardDocument) -> None:
     for kind in (document.requests, document.tokens):
         if not any(window.scope == Scope.CLIENT for window in kind):
             raise ValueError("a document without a client's limit of requests and of tokens would be no limit at all")
-    if not all(isinstance(name, str) and name not in fields.NEVER for name in document.allow_fields):
-        raise ValueError("a field that no owner can let through is let through")
+    _check_openings(document)
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
     for names in ([issuer.issuer for issuer in document.issuers], [issuer.name for issuer in document.issuers]):
@@ -261,6 +262,13 @@ def _check(document: GuardDocument) -> None:
             raise ValueError("one issuer stands twice")
     for issuer in document.issuers:
         _check_issuer(issuer)
+
+
+def _check_openings(document: GuardDocument) -> None:
+    if not all(isinstance(name, str) and name not in fields.NEVER for name in document.allow_fields):
+        raise ValueError("a field that no owner can let through is let through")
+    if type(document.audit_may_fail) is not bool:
+        raise ValueError("whether the audit may fail is not said")
 
 
 def _check_issuer(issuer: TrustedIssuer) -> None:
@@ -293,13 +301,17 @@ def _is_somebody(client: TokenClient, kind: str) -> bool:
     return given in by_kind.get(kind, [])
 
 
+_LEFT_OUT = ("allow_fields", "audit_may_fail", "created", "issuers", "media", "queue_seconds", "queue_size", "store")
+"""Where it is nothing."""
+
+
 def _content(document: GuardDocument) -> dict[str, Any]:
     """Without what has its default: guards of releases that do not know of it need not."""
     content = asdict(document)
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
-    for name in ("allow_fields", "created", "issuers", "media", "queue_seconds", "queue_size", "store"):
+    for name in _LEFT_OUT:
         if not content[name]:
             del content[name]
     if content["capabilities"] is None:

@@ -241,6 +241,8 @@ class Spec:
     limits: Limits
     egress: tuple[EgressRule, ...]
     strategy: Strategy
+    audit_may_fail: bool = False
+    """Requests go on while the audit cannot be written."""
 
     @property
     def key_clients(self) -> tuple[Client, ...]:

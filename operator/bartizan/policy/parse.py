@@ -12,7 +12,7 @@ from bartizan.policy import names
 from bartizan.policy.model import Identity, ModelDeployment, Problem, Serving, Spec
 from bartizan.policy.nodes import Node, show
 from bartizan.policy.protocols import Protocol
-from bartizan.policy.sections import access, limits, network, proofs, serving, strategy
+from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy
 from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
 from bartizan.policy.template import allow_list
 from bartizan.policy.template.place import Place
@@ -37,6 +37,7 @@ _SPEC = Record(
         "access": access.judge,
         "limits": limits.judge,
         "network": network.judge,
+        "audit": audit.judge,
         "strategy": strategy.judge,
     },
     required=("model", "template"),
@@ -72,6 +73,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
         clients=access.build_clients(section.get("access", {}), namespace=identity.namespace),
         limits=limits.build(section.get("limits", {})),
         egress=network.build(section.get("network", {})),
+        audit_may_fail=audit.build(section.get("audit", {})),
         strategy=strategy.build(section.get("strategy", {})),
     )
     return ModelDeployment(identity, spec)

@@ -95,6 +95,7 @@ class Reason(StrEnum):
     PODS_FAILING = "PodsFailing"
     SCALED_TO_ZERO = "ScaledToZero"
     NOT_PROBED = "NotProbed"
+    AUDIT_MAY_FAIL = "AuditMayFail"
     TLS_NOT_CONFIGURED = "TlsNotConfigured"
     ALL_CLIENTS_RESOLVED = "AllClientsResolved"
     CLIENTS_UNRESOLVED = "ClientsUnresolved"
@@ -197,6 +198,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.PODS_FAILING: "Pods cannot start; the message says why.",
     Reason.SCALED_TO_ZERO: "spec.replicas is 0.",
     Reason.NOT_PROBED: "Nothing has tried it yet, so nothing is claimed.",
+    Reason.AUDIT_MAY_FAIL: "Requests go on while the audit cannot be written.",
     Reason.TLS_NOT_CONFIGURED: "The guard's port speaks plain HTTP.",
     Reason.ALL_CLIENTS_RESOLVED: "Every client that the spec names can come in.",
     Reason.CLIENTS_UNRESOLVED: "Some client cannot come in: its account, or the key of its tokens, is missing.",

@@ -209,6 +209,14 @@ def test_weaknesses_are_named_by_container_and_field() -> None:
     assert Weakness.__doc__
 
 
+def test_an_audit_that_may_fail_is_a_weakness_of_its_own() -> None:
+    wish = worlds.wish()
+    careless = replace(wish, spec=replace(wish.spec, audit_may_fail=True))
+    verdict = conditions.hardened(worlds.world(), _findings(deployment=careless))
+    assert (verdict.status, verdict.reason) == (False, Reason.AUDIT_MAY_FAIL)
+    assert "spec.audit.whenUnavailable" in verdict.text
+
+
 def test_nothing_is_claimed_that_nobody_tried() -> None:
     for judge in (conditions.network_isolated, conditions.enforcement_verified):
         assert judge(worlds.world(), _findings()).status is None

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,9 +120,9 @@ def test_lines_are_whole_and_in_order_under_load(tmp_path: Path, model: Model) -
 
 
 @contextlib.contextmanager
-def _piped(folder: Path, upstream: str, *flags: str) -> Iterator[tuple[Guard, int]]:
+def _piped(folder: Path, upstream: str, *flags: str, **given: Any) -> Iterator[tuple[Guard, int]]:
     """A guard whose audit goes to a pipe, and the pipe's end to read from."""
-    (folder / "document").write_text(documents.encode(running.DOCUMENT, running.SIGNING_KEY))
+    (folder / "document").write_text(documents.encode(running.document(**given), running.SIGNING_KEY))
     reading, writing = os.pipe()
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "bartizan.guard.main", *arguments(folder, upstream), *flags]
@@ -153,6 +154,18 @@ def test_t61_an_audit_that_nobody_reads_lets_nothing_through(tmp_path: Path, mod
         with Path(os.devnull).open() as nobody:
             os.dup2(nobody.fileno(), reading)
         assert guard.ask(chat()).status == 503, "nor does one whose reader has gone"
+
+
+def test_an_owner_may_let_requests_go_on_unseen_and_then_it_shows_how_many(tmp_path: Path, model: Model) -> None:
+    with _piped(tmp_path, model.upstream, audit_may_fail=True) as (guard, reading):
+        assert {guard.ask(chat()).status for _ in range(200)} == {200}
+        assert guard.ask(chat(), key="wrong").status == 401
+        lost = guard.metric("bartizan_guard_audit_lines_lost_total")
+        read = _read_until_quiet(reading)
+        assert guard.ask(chat()).status == 200
+        lines = [json.loads(line) for line in (read + _read_until_quiet(reading)).splitlines()]
+        assert [line["number"] for line in lines] == list(range(len(lines)))
+        assert sum(line["lost"] for line in lines) == lost > 100
 
 
 def _keep_outcomes(guard: Guard, model: Model) -> list[bytes]:

@@ -83,7 +83,7 @@ def test_what_is_absent_has_its_closed_default() -> None:
 def test_null_means_absent() -> None:
     manifest = base()
     plain = accepted(manifest)
-    manifest["spec"] |= dict.fromkeys(("replicas", "serving", "access", "limits", "network", "strategy"))
+    manifest["spec"] |= dict.fromkeys(("replicas", "serving", "access", "limits", "network", "strategy", "audit"))
     manifest["spec"]["template"]["metadata"] = {"creationTimestamp": None}
     manifest["spec"]["template"]["spec"]["hostNetwork"] = None
     assert accepted(manifest) == plain

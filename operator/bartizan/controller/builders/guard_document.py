@@ -58,6 +58,7 @@ def build(
         store=reach.store.place if reach.store else None,
         allow_fields=spec.serving.allow_fields,
         media=spec.serving.media,
+        audit_may_fail=spec.audit_may_fail,
         capabilities=None if spec.serving.capabilities == capabilities.ALL else spec.serving.capabilities,
     )
 
