@@ -1,12 +1,11 @@
 """Who asks, as far as it is proved."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bartizan.guard.audit import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """`standing` is what a document must hold for this caller to go on: the key's id, or the mark of a token's client.
 
     A token's `subject` and `pod` are names that its issuer has signed, for the audit.

@@ -5,6 +5,8 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head, too_large
 from bartizan.policy.reasons import Reason
 
+_UNUSUAL = frozenset({b"upgrade", b"transfer-encoding", b"expect"})
+"""Headers of the framing that most requests have none of."""
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 
@@ -32,6 +34,11 @@ def _judge_framing(head: Head) -> None:
     hosts = head.values(b"host")
     if len(hosts) != 1 or not hosts[0]:
         raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header.")
+    if head.named(_UNUSUAL):
+        _judge_unusual(head)
+
+
+def _judge_unusual(head: Head) -> None:
     if head.values(b"upgrade"):
         raise Refusal(Reason.REQUEST_MALFORMED, "This endpoint speaks HTTP/1.1 only and upgrades to nothing.")
     codings = head.values(b"transfer-encoding")

@@ -13,7 +13,7 @@ from bartizan.policy.document import ClientKey
 from bartizan.policy.keys import KEY_PREFIX
 from bartizan.policy.reasons import Reason
 
-_CREDENTIAL_HEADERS = (b"authorization", b"proxy-authorization", b"x-api-key", b"api-key")
+_CREDENTIAL_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key"})
 _PREFIX = KEY_PREFIX.encode("ascii")
 _BEARER = b"bearer"
 _NOBODY = ClientKey(id="", sha256="0" * 64, client="")
@@ -35,14 +35,16 @@ def judge(
     `key_header` names the protocol's own header, which may hold a bare credential in place of Authorization; `verifier`
     judges tokens at Unix time `now`, where the document trusts an issuer.
     """
-    given = [field for field in head.fields if field[0] in _CREDENTIAL_HEADERS]
-    if not given:
+    names = head.named(_CREDENTIAL_HEADERS)
+    if not names:
         way = f"{key_header.decode()}:" if key_header else "Authorization: Bearer"
         message = f"Send the endpoint's API key, or a token made for it, as {way} <key or token>."
         raise Refusal(Reason.CREDENTIAL_MISSING, message)
-    name, value = given[0]
-    scheme, _, token = (_BEARER, b"", value) if name == key_header else value.partition(b" ")
-    is_one_bearer = len(given) == 1 and name in (b"authorization", key_header) and scheme.lower() == _BEARER
+    name = min(names)
+    values = head.values(name)
+    scheme, _, token = (_BEARER, b"", values[0]) if name == key_header else values[0].partition(b" ")
+    is_one = len(names) == len(values) == 1
+    is_one_bearer = is_one and name in (b"authorization", key_header) and scheme.lower() == _BEARER
     if verifier and is_one_bearer and token.count(b".") == _DOTS_OF_A_TOKEN and not token.startswith(_PREFIX):
         return verifier.verify(token, now)
     key_id, _, secret = token.removeprefix(_PREFIX).partition(b".")

@@ -34,7 +34,6 @@ class Incoming:
         self.keeps_alive = False
         self._fields: list[Field] = []
         self._target = b""
-        self._header_bytes = 0
         self._fed_bytes = 0
         self._silent_bytes = 0
         self._body_bytes = 0
@@ -51,16 +50,23 @@ class Incoming:
         """Raises Refusal where the bytes are not the HTTP that the guard speaks; nothing may be fed after that."""
         self._fed_bytes += len(data)
         self._silent_bytes += len(data)
+        was_head = self.request is None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise malformed() from error
         # The parser keeps names and values until they end: head, trailer or chunk extension, none may be without end.
-        is_endless = self._silent_bytes > MAX_HEADER_BYTES
-        if is_endless or len(self._fields) > MAX_HEADER_COUNT or self._header_bytes > MAX_HEADER_BYTES:
+        if self._silent_bytes > MAX_HEADER_BYTES or (was_head and self._is_head_too_large()):
             raise Refusal(Reason.HEADERS_TOO_LARGE, "The request's header is too large.")
         if self._fed_bytes > 2 * self._body_bytes + MAX_FRAMING_BYTES:
             raise Refusal(Reason.REQUEST_MALFORMED, "The body's chunks are too small; send larger ones.")
+
+    def _is_head_too_large(self) -> bool:
+        if len(self._fields) > MAX_HEADER_COUNT:
+            return True
+        if self._fed_bytes <= MAX_HEADER_BYTES:  # what was not sent need not be added up
+            return False
+        return len(self._target) + sum(len(name) + len(value) for name, value in self._fields) > MAX_HEADER_BYTES
 
     def refused(self, refusal: Refusal) -> Request:
         """A request in place of the one that came, with whatever is known of it, to be answered with the refusal."""
@@ -80,12 +86,10 @@ class Incoming:
     def on_url(self, part: bytes) -> None:
         if not self.has_excess:
             self._target += part
-            self._header_bytes += len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.request is None:
             self._fields.append((name.lower(), value))
-            self._header_bytes += len(name) + len(value)
         elif not self.has_excess:
             self.request.fail(malformed())  # a trailer: nothing may come after what was judged
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from bartizan.guard.refusal import Refusal
 from bartizan.policy.reasons import Reason
@@ -16,21 +17,27 @@ SHARES = 4
 class Head:
     """The request line and the header, names in lower case; `fault` says why the wire already refuses it."""
 
-    __slots__ = ("_values", "fault", "fields", "method", "path")
+    __slots__ = ("_has_repeats", "_values", "fault", "fields", "method", "path")
 
     def __init__(self, method: bytes, path: bytes, fields: tuple[Field, ...], fault: Refusal | None = None) -> None:
         self.method = method
         self.path = path
         self.fields = fields
         self.fault = fault
-        values: dict[bytes, tuple[bytes, ...]] = {}
-        for name, value in fields:
-            values[name] = (*values[name], value) if name in values else (value,)
-        self._values = values
+        self._values = dict(fields)
+        self._has_repeats = len(self._values) != len(fields)
 
     def values(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of the header `name`, in order: a second one is never dropped unseen."""
-        return self._values.get(name, ())
+        if name not in self._values:
+            return ()
+        if self._has_repeats:
+            return tuple([value for given, value in self.fields if given == name])
+        return (self._values[name],)
+
+    def named(self, names: AbstractSet[bytes]) -> AbstractSet[bytes]:
+        """Which of these headers the request has."""
+        return self._values.keys() & names
 
 
 class Budget:
