@@ -1,7 +1,7 @@
 """Keeps token budgets, each client's and the endpoint's; what a request holds is held in a `with`: none leaks."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
@@ -13,6 +13,7 @@ from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount, Budget, Kind, Level, Levels, Verdict
 
 OTHERS_RETRY_SECONDS = 1
+_NOTHING_HELD = Verdict({})
 
 
 class Budgets:
@@ -21,25 +22,31 @@ class Budgets:
         self._now_ns = now_ns
         self._levels: dict[str, Levels] = {}
 
-    @contextmanager
-    def hold(self, client: str, budgets: Scoped[Budget], most: Amount, spent: Callable[[], Amount]) -> Iterator[None]:
+    def hold(
+        self, client: str, budgets: Scoped[Budget], most: Amount, spent: Callable[[], Amount]
+    ) -> AbstractContextManager[None]:
         """Hold the most that the request may cost; at the end, whatever it is, charge what it has `spent`.
 
-        Raises Refusal where a budget has no room; then nothing is held nor charged.
+        Entering raises Refusal where a budget has no room; then nothing is held nor charged.
         """
+        return _Hold(self, client, budgets, most, spent)
+
+    def take(self, client: str, budgets: Scoped[Budget], most: Amount) -> None:
+        """Hold so much until it is settled; raises Refusal."""
         now_ns = self._now_ns()
         own = tokens.hold(self._of(client, budgets.client), budgets.client, most, now_ns)
-        shared = tokens.hold(self._of(ENDPOINT, budgets.endpoint), budgets.endpoint, most, now_ns)
+        shared = _NOTHING_HELD
+        if budgets.endpoint:
+            shared = tokens.hold(self._of(ENDPOINT, budgets.endpoint), budgets.endpoint, most, now_ns)
         if own.short is not None or shared.short is not None:
             raise _refusal(own, shared)
         self._keep(client, own.levels, budgets.client)
         self._keep(ENDPOINT, shared.levels, budgets.endpoint)
-        try:
-            yield
-        finally:
-            cost = spent()
-            self._settle(client, budgets.client, most, cost)
-            self._settle(ENDPOINT, budgets.endpoint, most, cost)
+
+    def settle(self, client: str, budgets: Scoped[Budget], most: Amount, spent: Amount) -> None:
+        """Charge what was spent of what was held."""
+        self._settle(client, budgets.client, most, spent)
+        self._settle(ENDPOINT, budgets.endpoint, most, spent)
 
     def set(self, name: Name, until_ns: int) -> None:
         """Take over from the store when a window's charges will have leaked out."""
@@ -97,6 +104,27 @@ class Budgets:
             if _is_long(budget):
                 level = levels[budget.name]
                 self._memory.keep((whose, *budget.name), level.charged_until_ns, level.held)
+
+
+class _Hold:
+    """What is held of one client's budgets for one request."""
+
+    __slots__ = ("_budgets", "_client", "_kept", "_most", "_spent")
+
+    def __init__(
+        self, kept: Budgets, client: str, budgets: Scoped[Budget], most: Amount, spent: Callable[[], Amount]
+    ) -> None:
+        self._kept = kept
+        self._client = client
+        self._budgets = budgets
+        self._most = most
+        self._spent = spent
+
+    def __enter__(self) -> None:
+        self._kept.take(self._client, self._budgets, self._most)
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.settle(self._client, self._budgets, self._most, self._spent())
 
 
 def _is_long(budget: Budget) -> bool:

@@ -6,8 +6,7 @@ is given to the first in line whom it fits, before anybody who comes later.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from bartizan.guard.refusal import Refusal
@@ -36,15 +35,24 @@ class Slots:
     def waiting(self) -> int:
         return len(self._line)
 
-    @contextmanager
-    def lease(self, client: str, caps: Caps) -> Iterator[None]:
-        """Hold one slot; raises Refusal when the client or the endpoint has none left."""
+    def lease(self, client: str, caps: Caps) -> AbstractContextManager[None]:
+        """Hold one slot; entering raises Refusal when the client or the endpoint has none left."""
+        return _Lease(self, client, caps)
+
+    def take(self, client: str, caps: Caps) -> None:
+        """Take a slot, to be given back; raises Refusal."""
         if not self._fits(client, caps):
             message = "Too many requests are under way at one time; wait for one to end."
             raise Refusal(Reason.CONCURRENCY_LIMITED, message, retry_after_seconds=RETRY_SECONDS)
         self._take(client)
-        with self._held(client):
-            yield
+
+    def give_back(self, client: str) -> None:
+        self.taken -= 1
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
+        if self._line:
+            self._give_turns()
 
     async def line_up(self, client: str, caps: Caps) -> AbstractContextManager[None]:
         """As `lease`, after a wait in line where there is room in it; one client has half of the room at most."""
@@ -61,11 +69,11 @@ class Slots:
                 return self.lease(client, caps)
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back(client)
+                self.give_back(client)
             raise
         finally:
             self._line.pop(turn, None)
-        return self._held(client)
+        return _Held(self, client)
 
     def _fits(self, client: str, caps: Caps) -> bool:
         return self._by_client[client] < caps.of_client and self.taken < caps.in_all
@@ -74,20 +82,38 @@ class Slots:
         self.taken += 1
         self._by_client[client] += 1
 
-    @contextmanager
-    def _held(self, client: str) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._give_back(client)
-
-    def _give_back(self, client: str) -> None:
-        self.taken -= 1
-        self._by_client[client] -= 1
-        if not self._by_client[client]:
-            del self._by_client[client]
+    def _give_turns(self) -> None:
         for turn, (waiting, caps) in list(self._line.items()):
             if not turn.done() and self._fits(waiting, caps):
                 del self._line[turn]
                 self._take(waiting)
                 turn.set_result(None)
+
+
+class _Held:
+    """A slot that was taken: a class, since a generator's `with` costs three times as much."""
+
+    __slots__ = ("_client", "_slots")
+
+    def __init__(self, slots: Slots, client: str) -> None:
+        self._slots = slots
+        self._client = client
+
+    def __enter__(self) -> None:
+        """It was taken before."""
+
+    def __exit__(self, *_: object) -> None:
+        self._slots.give_back(self._client)
+
+
+class _Lease(_Held):
+    """A slot that is taken at the beginning of the `with`."""
+
+    __slots__ = ("_caps",)
+
+    def __init__(self, slots: Slots, client: str, caps: Caps) -> None:
+        super().__init__(slots, client)
+        self._caps = caps
+
+    def __enter__(self) -> None:
+        self._slots.take(self._client, self._caps)

@@ -1,7 +1,7 @@
 """Knows which answers are under way by whose standing: one that is withdrawn ends them, and so does the guard's end."""
 
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
+from contextlib import AbstractContextManager
 
 from bartizan.policy.reasons import Reason
 
@@ -12,15 +12,9 @@ class Underway:
     def __init__(self) -> None:
         self._held: dict[object, tuple[bytes, Cut]] = {}
 
-    @contextmanager
-    def hold(self, standing: bytes, cut: Cut) -> Iterator[None]:
+    def hold(self, standing: bytes, cut: Cut) -> AbstractContextManager[None]:
         """While held, `cut` is called, once, with the reason why the answer must end."""
-        mark = object()
-        self._held[mark] = (standing, cut)
-        try:
-            yield
-        finally:
-            self._held.pop(mark, None)
+        return _Mark(self._held, (standing, cut))
 
     def withdraw_all_but(self, valid: Container[bytes]) -> None:
         """Cut what came by a standing that is not `valid`."""
@@ -36,3 +30,19 @@ class Underway:
             _, cut = self._held.pop(mark)
             cut(reason)
         return len(marks)
+
+
+class _Mark:
+    """Stands for one answer that is under way."""
+
+    __slots__ = ("_entry", "_held")
+
+    def __init__(self, held: dict[object, tuple[bytes, Cut]], entry: tuple[bytes, Cut]) -> None:
+        self._held = held
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        self._held[self] = self._entry
+
+    def __exit__(self, *_: object) -> None:
+        self._held.pop(self, None)
