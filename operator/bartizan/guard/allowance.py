@@ -1,22 +1,23 @@
 """Tells a client what is left of its limits, in the headers that OpenAI's clients know."""
 
-from bartizan.guard.reply import Headers
 from bartizan.policy.limits import NANOSECONDS, Allowance
 
 _MILLISECOND = NANOSECONDS // 1000
 _HOUR, _MINUTE = 3600, 60
 
 
-def headers(requests: Allowance, tokens: Allowance) -> Headers:
-    return [*_of(b"requests", requests), *_of(b"tokens", tokens)]
+_LINES = (
+    b"x-ratelimit-limit-requests: %d\r\n"
+    b"x-ratelimit-remaining-requests: %d\r\n"
+    b"x-ratelimit-reset-requests: %b\r\n"
+    b"x-ratelimit-limit-tokens: %d\r\n"
+    b"x-ratelimit-remaining-tokens: %d\r\n"
+    b"x-ratelimit-reset-tokens: %b\r\n"
+)
 
 
-def _of(what: bytes, left: Allowance) -> Headers:
-    return [
-        (b"x-ratelimit-limit-" + what, b"%d" % left.limit),
-        (b"x-ratelimit-remaining-" + what, b"%d" % left.remaining),
-        (b"x-ratelimit-reset-" + what, span(left.reset_ns)),
-    ]
+def headers(requests: Allowance, tokens: Allowance) -> bytes:
+    return _LINES % (*requests[:2], span(requests.reset_ns), *tokens[:2], span(tokens.reset_ns))
 
 
 def span(nanoseconds: int) -> bytes:

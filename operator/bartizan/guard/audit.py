@@ -48,19 +48,20 @@ class Audit:
 
     def start(self) -> None:
         """The chain's first line; raises SinkError."""
-        self._append({"audit": "start"}, must_not_wait=True)
+        self._append("start", {}, must_not_wait=True)
 
     def decision(self, **fields: Value) -> None:
         """Raises SinkError: what cannot be written down must not happen."""
-        self._append({"audit": "decision", **fields}, must_not_wait=True)
+        self._append("decision", fields, must_not_wait=True)
 
     def outcome(self, **fields: Value) -> None:
         """Raises SinkError when not even the buffer takes it."""
-        self._append({"audit": "outcome", **fields}, must_not_wait=False)
+        self._append("outcome", fields, must_not_wait=False)
 
-    def _append(self, fields: dict[str, Value], *, must_not_wait: bool) -> None:
+    def _append(self, kind: str, fields: dict[str, Value], *, must_not_wait: bool) -> None:
         line = orjson.dumps(
             {
+                "audit": kind,
                 **fields,
                 "at": self._at(),
                 "endpoint": self._endpoint,

@@ -32,7 +32,8 @@ LINGER_SECONDS = 2.0
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time at all: close with a reset."""
 
-Answerer = Callable[[Request, Reply], Coroutine[Any, Any, None]]
+Answerer = Callable[[Request, Reply], Coroutine[Any, Any, None] | None]
+"""Answers at once, or gives what is to be waited for: a refusal that needs no waiting costs no task."""
 
 
 class State(Enum):
@@ -42,6 +43,12 @@ class State(Enum):
     ANSWERING = "the request is whole, the answer on its way"
     LINGERING = "answered; what still comes is dropped until the caller has read the answer"
     CLOSING = "answered; the rest of the answer is on its way, then the end"
+
+    __hash__ = object.__hash__  # an Enum's own is Python's to run, at each step of each request
+
+
+_DEAF = frozenset({State.ANSWERING, State.LINGERING, State.CLOSING})
+"""States in which what comes is dropped."""
 
 
 class Listener(Protocol):
@@ -118,14 +125,12 @@ class ClientConnection(asyncio.Protocol):
             self._listener.left(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._state in (State.ANSWERING, State.LINGERING, State.CLOSING):
+        if self._state in _DEAF:
             self._drop(len(data))
             return
         if self._is_paused:  # it asks again and has not read what it asked before: answers would pile up
             self.abort(Reason.CLIENT_TOO_SLOW)
             return
-        if self._state is State.IDLE:
-            self._enter(State.HEAD)
         try:
             self._incoming.feed(data)
         except Refusal as refusal:
@@ -133,6 +138,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._incoming.request is not None:
             self._go_on(self._incoming.request)
+        elif self._state is State.IDLE:
+            self._enter(State.HEAD)
 
     def eof_received(self) -> None:
         """Gone, though the transport stays until the caller has read what was written: nothing may wait for that."""
@@ -158,14 +165,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _enter(self, state: State) -> None:
         self._state = state
-        self.entered = self._loop.time()
+        self.entered = now = self._loop.time()
         if not self._is_paused:
-            self.deadline = self.entered + self._seconds[state]
+            self.deadline = now + self._seconds[state]
 
     def _go_on(self, request: Request) -> None:
         if request.is_complete:
             self._enter(State.ANSWERING)
-        elif self._state is State.HEAD:
+        elif self._state is not State.BODY:
             self._enter(State.BODY)
         if not self._is_answering:
             self._begin(request)
@@ -182,8 +189,10 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         self._is_answering = True
         reply = Reply(self, request.id, has_body=request.head.method != b"HEAD")
-        self._task = self._loop.create_task(self._around.answer(request, reply))
-        self._task.add_done_callback(self._ended)
+        answering = self._around.answer(request, reply)
+        if answering is not None:
+            self._task = self._loop.create_task(answering)
+            self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if self._is_lost:

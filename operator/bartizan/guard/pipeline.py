@@ -12,7 +12,6 @@ from bartizan.guard import allowance, body, front, identity, log, refusal, trace
 from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
-from bartizan.guard.caller import Caller
 from bartizan.guard.document_watch import DocumentWatch
 from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
 from bartizan.guard.inspection import Inspector
@@ -22,7 +21,7 @@ from bartizan.guard.profiles.contract import Route
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.relay import Relay
-from bartizan.guard.reply import Headers, Reply
+from bartizan.guard.reply import JSON, Reply
 from bartizan.guard.request import Request
 from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
@@ -69,66 +68,88 @@ class Pipeline:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    async def answer(self, request: Request, reply: Reply) -> None:
-        """Answer one request, whatever happens; never raises but on cancellation because the caller is gone."""
+    def answer(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
+        """Answer one request, whatever happens: refuse it at once, or give the rest of its way, which waits.
+
+        Neither raises, but on cancellation because the caller is gone.
+        """
         visit = Visit(request.id, request.head, self._gate.clock(), trace=trace_context.of(request.head))
-        reason = Reason.COMPLETED
         try:
-            await self._pass(visit, request, reply)
-        except Refusal as refused:
-            reason = refused.reason
-            self._refuse(visit, reply, refused)
-        except asyncio.CancelledError:
-            if visit.cut_because is None:
-                reason = reply.lost_because
+            route = self._admit(visit, request)
+        except Exception as error:  # noqa: BLE001 -- all that is raised ends in one place
+            self._end(visit, reply, error)
+            return None
+        return self._go_on(visit, route, request, reply)
+
+    async def _go_on(self, visit: Visit, route: Route, request: Request, reply: Reply) -> None:
+        try:
+            await self._pass(visit, route, request, reply)
+        except (Exception, asyncio.CancelledError) as error:
+            self._end(visit, reply, error)
+            if isinstance(error, asyncio.CancelledError) and visit.cut_because is None:
                 raise
-            reason = visit.cut_because
-            self._refuse(visit, reply, refusal.cut(reason))
-        except Exception as error:  # noqa: BLE001 -- the one place that fails closed
-            reason = Reason.INTERNAL_FAULT
-            log.fault("fault while handling a request", error, request=request.id)
-            self._refuse(visit, reply, refusal.fault())
+        else:
+            self._close(visit, reply, Reason.COMPLETED)
+
+    def _end(self, visit: Visit, reply: Reply, error: BaseException) -> None:
+        """End what was not let through to its end: this is the one place that fails closed."""
+        reason, refused = Reason.INTERNAL_FAULT, None
+        if isinstance(error, Refusal):
+            reason, refused = error.reason, error
+        elif isinstance(error, asyncio.CancelledError):
+            reason = visit.cut_because or reply.lost_because
+            refused = refusal.cut(reason) if visit.cut_because else None
+        else:
+            log.fault("fault while handling a request", error, request=visit.request_id)
+            refused = refusal.fault()
+        try:
+            if refused is not None:
+                self._refuse(visit, reply, refused)
         finally:
             self._close(visit, reply, reason)
 
-    async def _pass(self, visit: Visit, request: Request, reply: Reply) -> None:
-        """Every stage in its order; whoever comes to the end was let through everything."""
+    def _admit(self, visit: Visit, request: Request) -> Route:
+        """The stages that wait for nothing; the rate, too, of a request that is whole."""
         route = self._judge_front(visit, request)
-        enforcement, caller = self._identify(visit)
-        if not request.is_complete:  # a client over its rate hears so before its body is read
+        enforcement = self._identify(visit)
+        is_whole = request.is_complete
+        if not is_whole:  # a client over its rate hears so before its body is read
             self._judge_rate(visit, enforcement)
         request.belongs_to(visit.client)
+        if is_whole:
+            request.judge()
+            self._charge_rate(visit, enforcement)
+        return route
+
+    async def _pass(self, visit: Visit, route: Route, request: Request, reply: Reply) -> None:
+        """Every further stage in its order; whoever comes to the end was let through everything."""
+        gate = self._gate
         raw = await request.body()
         self._judge_time()  # the model waits for what it has, and for no body that is on its way
-        if self._gate.documents.current is not enforcement:
-            enforcement, caller = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
-        # The rate is charged before the body is parsed: parsing is the dearest stage that a caller can ask for.
-        if enforcement.is_shared:
-            visit.is_alone = self._gate.shared.take(enforcement, visit.client)
-        else:
-            self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
+        enforcement = self._in_force(visit)  # withdrawn keys are dead for bodies on their way, too
+        if not visit.is_metered:
+            self._charge_rate(visit, enforcement)
         judged = body.judge(raw, route, enforcement) if route.has_body else None
         visit.keep_body(judged)
         del raw
         # Standing (tier, suspension, capabilities) is judged here once there are tiers.
         with (
-            await self._gate.slots.line_up(visit.client, enforcement.slots)
+            await gate.slots.line_up(visit.client, enforcement.slots)
             if enforcement.slots.line
-            else self._gate.slots.lease(visit.client, enforcement.slots),
+            else gate.slots.lease(visit.client, enforcement.slots),
             await self._hold_shared(visit, enforcement)
             if enforcement.is_shared
-            else self._gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
+            else gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
         ):
-            if self._gate.documents.current is not enforcement:
-                enforcement, caller = self._identify(visit)  # a wait must not outlive the key
+            self._in_force(visit)  # a wait must not outlive the key
             self._judge_time()  # nor begin what the pod's end has no time for
-            inspector = self._gate.inspector()
+            inspector = gate.inspector()
             if judged is not None:
                 inspector.request(judged.leaves())
             del judged  # a long answer must not hold on to what was asked
             self._decide(visit)
             reply.limits = self._left(visit)
-            with self._gate.underway.hold(caller.standing, _cutter(visit, reply)):
+            with gate.underway.hold(visit.standing, _cutter(visit, reply)):
                 await self._forward(visit, route, inspector, request, reply)
 
     def _judge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
@@ -136,6 +157,14 @@ class Pipeline:
             self._gate.shared.judge(enforcement, visit.client)
         else:
             self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
+
+    def _charge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
+        """Before the body is parsed: parsing is the dearest stage that a caller can ask for."""
+        visit.is_metered = True
+        if enforcement.is_shared:
+            visit.is_alone = self._gate.shared.take(enforcement, visit.client)
+        else:
+            self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
 
     async def _hold_shared(self, visit: Visit, enforcement: Enforcement) -> AbstractContextManager[None]:
         claim = Claim(enforcement, visit.client, visit.most, visit.spent)
@@ -155,7 +184,14 @@ class Pipeline:
         if self._gate.is_draining():
             raise refusal.unavailable(Reason.DRAINING)
 
-    def _identify(self, visit: Visit) -> tuple[Enforcement, Caller]:
+    def _in_force(self, visit: Visit) -> Enforcement:
+        """What is in force now: where that is another document, who asks is judged anew."""
+        known = visit.enforcement
+        if known is None or self._gate.documents.current is not known:
+            return self._identify(visit)
+        return known
+
+    def _identify(self, visit: Visit) -> Enforcement:
         current = self._gate.documents.current
         if current is None:
             raise refusal.unavailable(Reason.DOCUMENT_ABSENT)
@@ -164,7 +200,7 @@ class Pipeline:
         now, header = self._gate.wall_clock(), current.profile.key_header
         caller = identity.judge(visit.head, current.keys, key_header=header, verifier=current.verifier, now=now)
         visit.client, visit.caller = caller.client, caller
-        return current, caller
+        return current
 
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True
@@ -184,7 +220,7 @@ class Pipeline:
             if route.asks_model and await self._gate.upstream.probe() is not Reason.GUARD_READY:
                 raise refusal.unavailable(Reason.UPSTREAM_UNAVAILABLE)
             own = route.answer(enforcement.document.model if enforcement else "")
-            reply.whole(200, [(b"Content-Type", b"application/json")], own)
+            reply.whole(200, JSON, own)
             return
 
         asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
@@ -212,15 +248,16 @@ class Pipeline:
                 reply.piece(visit.reading.error_event(said))
             reply.cut()
             return
-        reply.limits = self._left(visit) if refused.reason in _OF_LIMITS else []
-        headers = [(b"Content-Type", b"application/json"), *refusal.headers(refused)]
-        reply.whole(refusal.STATUS[refused.reason], headers, said)
+        if refused.reason in _OF_LIMITS:
+            reply.limits = self._left(visit)
+        lines = [b"%b: %b\r\n" % header for header in refusal.headers(refused)]
+        reply.whole(refusal.STATUS[refused.reason], b"".join((JSON, *lines)), said)
 
-    def _left(self, visit: Visit) -> Headers:
+    def _left(self, visit: Visit) -> bytes:
         """What the client may still ask, in headers."""
         enforcement = visit.enforcement
         if enforcement is None or not visit.client:
-            return []
+            return b""
         if enforcement.is_shared and not visit.is_alone:
             return self._gate.shared.left(enforcement, visit.client)
         requests = self._gate.rates.left(visit.client, enforcement.paces, time.monotonic_ns())

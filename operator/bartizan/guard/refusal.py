@@ -75,6 +75,7 @@ STATUS: dict[Reason, HTTPStatus] = {
 
 CHALLENGED = frozenset(reason for reason, status in STATUS.items() if status is HTTPStatus.UNAUTHORIZED)
 
+_CHALLENGE = (b"WWW-Authenticate", b"Bearer")
 UNAVAILABLE_RETRY_SECONDS = 2
 """An outage's Retry-After: long enough to spare a server that starts, short enough that callers come back soon."""
 
@@ -103,9 +104,7 @@ def cut(reason: Reason) -> Refusal:
 
 def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """The headers that go with a refusal beside those of every answer."""
-    chosen = []
-    if refusal.reason in CHALLENGED:
-        chosen.append((b"WWW-Authenticate", b"Bearer"))
+    chosen = [_CHALLENGE] if refusal.reason in CHALLENGED else []
     if refusal.allow is not None:
         chosen.append((b"Allow", refusal.allow))
     if refusal.retry_after_seconds is not None:

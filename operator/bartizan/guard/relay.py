@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 from bartizan.guard.answers import Answer, Reader
-from bartizan.guard.reply import Headers, Reply, Source
+from bartizan.guard.reply import JSON, Reply, Source
 from bartizan.guard.upstream_connection import AnswerHead, broken
 
 _EVENTS = b"text/event-stream"
 _JSON = b"application/json"
-_EVENTS_HEADERS: Headers = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
-_JSON_HEADERS: Headers = [(b"Content-Type", _JSON)]
+_EVENTS_HEADER = b"Content-Type: text/event-stream; charset=utf-8\r\n"
 _OK = 200
 _TO_MEND_BY_THE_CALLER = frozenset({400, 409, 413, 422, 429})
 """What a model may say against a request itself: its values, its length, that it comes at a bad time.
@@ -66,13 +65,13 @@ class Relay:
         if head.status == _OK and kind == _EVENTS and self._reader.asked.wants_stream:
             self._answer = self._reader.events()
             self._reply.is_stream = self._awaits_token = True
-            self._reply.start(head.status, _EVENTS_HEADERS, length=None)
+            self._reply.start(head.status, _EVENTS_HEADER, length=None)
         elif head.status == _OK and kind == _JSON and self._reader.asked.answers_text:
             self._answer, self._is_whole = self._reader.whole(), True
         elif kind == _JSON and (head.status == _OK or self._passes_error(head.status)):
             self.is_error = head.status != _OK
             self._answer = None if self.is_error else self._reader.opaque()
-            self._reply.start(head.status, _JSON_HEADERS, length=head.length)
+            self._reply.start(head.status, JSON, length=head.length)
         else:
             self.is_error = head.status != _OK
             raise broken("The model's answer is not what was asked for.")
@@ -92,7 +91,7 @@ class Relay:
         if not self._is_whole:
             self._reply.end()
             return
-        self._reply.start(_OK, _JSON_HEADERS, length=len(rest))
+        self._reply.start(_OK, JSON, length=len(rest))
         self._reply.piece(rest)
         self._reply.flush()
 

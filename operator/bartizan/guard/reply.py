@@ -5,9 +5,10 @@ from typing import Protocol
 
 from bartizan.policy.reasons import Reason
 
-Headers = list[tuple[bytes, bytes]]
-
+JSON = b"Content-Type: application/json\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+_HEAD = b"%b%b%b%bX-Request-Id: %b\r\nCache-Control: no-store\r\n%b\r\n"
 
 
 class Source(Protocol):
@@ -64,8 +65,8 @@ class Reply:
         self.has_body = has_body
         self.is_stream = False
         """Of events: more may be said at its end."""
-        self.limits: Headers = []
-        """What of the client's limits is left, said with the head."""
+        self.limits = b""
+        """What of the client's limits is left, in lines of the head."""
         self.status = 0
         self.body_bytes = 0
 
@@ -77,19 +78,20 @@ class Reply:
     def is_over(self) -> bool:
         return self._is_over
 
-    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    def whole(self, status: int, header: bytes, body: bytes) -> None:
+        """Each line of `header` with its end."""
         self.status = status
-        head = self._head(status, [*headers, (b"Content-Length", b"%d" % len(body))])
+        head = self._head(status, header, b"Content-Length: %d\r\n" % len(body))
         self.body_bytes = len(body) if self.has_body else 0
         self._wire.write(head + body if self.has_body else head)
         self._finish()
 
-    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+    def start(self, status: int, header: bytes, *, length: int | None) -> None:
         """Begin an answer of `length` bytes, or of unknown length."""
         self.status = status
         self._is_chunked = length is None
-        framing = (b"Transfer-Encoding", b"chunked") if length is None else (b"Content-Length", b"%d" % length)
-        self._waiting.append(self._head(status, [*headers, framing]))
+        framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+        self._waiting.append(self._head(status, header, framing))
 
     def piece(self, data: bytes) -> None:
         self.body_bytes += len(data)
@@ -129,9 +131,7 @@ class Reply:
         self._is_over = True
         self._wire.finish()
 
-    def _head(self, status: int, headers: Headers) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.limits)]
+    def _head(self, status: int, header: bytes, framing: bytes) -> bytes:
         close = b"Connection: close\r\n" if self._wire.will_close() else b""
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # a model may use numbers without a name
-        identity = b"X-Request-Id: %b\r\nCache-Control: no-store\r\n" % self._request_id
-        return b"".join([first, *lines, identity, close, b"\r\n"])
+        return _HEAD % (first, header, framing, self.limits, self._request_id, close)

@@ -78,11 +78,11 @@ class Request:
         "_budget",
         "_client",
         "_failure",
-        "_is_complete",
         "_size",
         "_waiter",
         "head",
         "id",
+        "is_complete",
     )
 
     def __init__(self, head: Head, request_id: str, budget: Budget, *, asked: Callable[[], None]) -> None:
@@ -93,13 +93,9 @@ class Request:
         self._asked = asked
         self._body = bytearray()  # pieces kept one by one would take many times the bytes that the budget counts
         self._size = 0
-        self._is_complete = False
+        self.is_complete = False
         self._failure: Refusal | None = None
         self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        return self._is_complete
 
     def belongs_to(self, client: str) -> None:
         """From now on the body counts as the client's; raises Refusal where that holds too much already."""
@@ -107,14 +103,18 @@ class Request:
         self._budget.assign(-self._size, self._client)
         self._client = client
 
+    def judge(self) -> None:
+        """Raises the Refusal for which the body will never be whole."""
+        if self._failure is not None:
+            raise self._failure
+
     async def body(self) -> bytes:
         """The whole body, once; raises the Refusal for which it will never be whole. Its bytes stay charged."""
-        if not self._is_complete and self._failure is None:
+        if not self.is_complete and self._failure is None:
             self._waiter = asyncio.get_running_loop().create_future()
             self._asked()
             await self._waiter
-        if self._failure is not None:
-            raise self._failure
+        self.judge()
         whole = bytes(self._body)
         self._body.clear()
         return whole
@@ -134,7 +134,7 @@ class Request:
         self._body += piece
 
     def complete(self) -> None:
-        self._is_complete = True
+        self.is_complete = True
         self._wake()
 
     def fail(self, refusal: Refusal) -> None:

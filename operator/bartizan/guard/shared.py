@@ -20,7 +20,6 @@ from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.limits_file import Name, Owner
 from bartizan.guard.limits_memory import LimitsMemory
 from bartizan.guard.rates import Rates
-from bartizan.guard.reply import Headers
 from bartizan.guard.shared_windows import refusal
 from bartizan.guard.store_script import HOLD, RELEASE, SETTLE, StoreError
 from bartizan.policy.limits import NANOSECONDS
@@ -152,7 +151,7 @@ class SharedLimits:
             self.own.rates.take(claim.client, claim.enforcement.paces, self.own.now_ns())
         return self._alone(claim), False
 
-    def left(self, enforcement: Enforcement, client: str) -> Headers:
+    def left(self, enforcement: Enforcement, client: str) -> bytes:
         """What the client may ask of all guards together, as far as this one knows."""
         requests = self.front.left(client, enforcement.whole.paces, self.own.now_ns())
         return allowance.headers(requests, self.own.budgets.left(client, enforcement.whole.budgets))

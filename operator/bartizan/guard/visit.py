@@ -1,7 +1,6 @@
 """What is learnt of one request on its way, for audit and metrics."""
 
 import hashlib
-from dataclasses import dataclass, field
 
 from bartizan.guard.audit import Value
 from bartizan.guard.body import Body
@@ -21,24 +20,25 @@ MAX_SHOWN_PATH = 128
 _TOKEN_PREFIX = "eyJ"  # noqa: S105
 """How every JSON object begins in base64, and so every token."""
 NOTHING = Amount()
+_NO_KEY: dict[str, Value] = {"key": None}
 
 
-@dataclass(slots=True)
 class Visit:
-    """Filled in stage by stage; what no stage reached stays at its default. Times are seconds of the gate's clock."""
+    """Filled in stage by stage; what no stage reached stays at its default. Times are seconds of the gate's clock.
 
-    request_id: str
-    head: Head
-    began: float
-    trace: Trace | None = None
+    The defaults are the class's own: most stay what they are, and a refusal that is made often should make little.
+    """
+
     enforcement: Enforcement | None = None
-    route: str = ""
-    client: str = ""
+    route = ""
+    client = ""
     caller: Caller | None = None
+    is_metered = False
+    """The client's rate is charged."""
     body_bytes: int | None = None
     body_sha256: str | None = None
-    wants_stream: bool = False
-    is_let_through: bool = False
+    wants_stream = False
+    is_let_through = False
     cut_because: Reason | None = None
     """Why the guard itself ended the answer on its way."""
     first_byte: float | None = None
@@ -50,19 +50,29 @@ class Visit:
     """What the model is asked, once it is."""
     asks: tuple[Capability, ...] = ()
     """What the request wants beyond a text."""
-    shows_usage: bool = False
-    most: Amount = NOTHING
+    shows_usage = False
+    most = NOTHING
     """What the request may cost, held for it while it is under way."""
-    tally: Tally = field(default_factory=Tally)
-    is_alone: bool = False
+    is_alone = False
     """In an endpoint whose guards count together: this one counts alone, since the store is away."""
-    is_charged: bool = False
+    is_charged = False
     """The model has it: what it has cost is charged."""
-    _canonical: bytes = b""
+    _canonical = b""
+
+    def __init__(self, request_id: str, head: Head, began: float, trace: Trace | None = None) -> None:
+        self.request_id = request_id
+        self.head = head
+        self.began = began
+        self.trace = trace
+        self.tally = Tally()
 
     @property
     def profile(self) -> Profile:
         return self.enforcement.profile if self.enforcement else DEFAULT_PROFILE
+
+    @property
+    def standing(self) -> bytes:
+        return self.caller.standing if self.caller else b""
 
     def keep_body(self, judged: Body | None) -> None:
         if judged is None:
@@ -84,24 +94,27 @@ class Visit:
 
     def described(self) -> dict[str, Value]:
         """The fields of a decision line."""
-        enforcement = self.enforcement
-        shared = {"countedBy": "Guard" if self.is_alone else "Store"} if enforcement and enforcement.is_shared else {}
+        document = self.enforcement.document if self.enforcement else None
+        fields: dict[str, Value] = {}
+        if document and document.store:
+            fields["countedBy"] = "Guard" if self.is_alone else "Store"
+        if self.trace:
+            fields["trace"], fields["span"] = self.trace.id, self.trace.span
         return {
-            **shared,
-            **({"trace": self.trace.id, "span": self.trace.span} if self.trace else {}),
+            **fields,
             "request": self.request_id,
             "client": self.client or None,
-            **(self.caller.described() if self.caller else {"key": None}),
+            **(self.caller.described() if self.caller else _NO_KEY),
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),
             "route": self.route or None,
-            "model": enforcement.document.model if enforcement and self.is_let_through else None,
+            "model": document.model if document and self.is_let_through else None,
             "stream": self.wants_stream,
             "capabilities": self.asks,
             "bodyBytes": self.body_bytes,
             "bodySha256": self.body_sha256,
-            "heldTokens": self.most.input + self.most.output if self.body_bytes is not None else None,
-            "documentVersion": enforcement.document.version if enforcement else None,
+            "heldTokens": None if self.body_bytes is None else self.most.input + self.most.output,
+            "documentVersion": document.version if document else None,
         }
 
 

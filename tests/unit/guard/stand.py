@@ -143,4 +143,6 @@ class Stand:
         request = Request(head, "req_1", Budget(1 << 20, each=1 << 20), asked=lambda: None)
         request.add(data)
         request.complete()
-        await pipeline.answer(request, Reply(self.wire, "req_1", has_body=True))
+        answering = pipeline.answer(request, Reply(self.wire, "req_1", has_body=True))
+        if answering is not None:
+            await answering

@@ -143,7 +143,7 @@ def test_a_source_that_comes_to_a_paused_connection_is_told_at_once() -> None:
     tap = Tap()
 
     async def answer(_: Request, reply: Reply) -> None:
-        reply.start(200, [], length=None)
+        reply.start(200, b"", length=None)
         reply.piece(b"x" * (64 << 20))
         reply.flush()
         reply.take_from(tap)

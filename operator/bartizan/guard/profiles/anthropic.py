@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+import orjson
+
 from bartizan.guard.costs import Account
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.profiles import anthropic_schema as schema
@@ -52,9 +54,16 @@ def model_list(model: str) -> bytes:
 
 def refusal_body(refusal: Refusal, request_id: str) -> bytes:
     """Anthropic's error object."""
-    kind = _TYPES.get(STATUS[refusal.reason], "invalid_request_error")
-    error = {"type": kind, "message": refusal.message}
-    return json.dumps({"type": "error", "error": error, "request_id": request_id}).encode()
+    return _ERRORS[refusal.reason] % (orjson.dumps(refusal.message), orjson.dumps(request_id))
+
+
+def _error(reason: Reason) -> bytes:
+    kind = _TYPES.get(STATUS[reason], "invalid_request_error")
+    return f'{{"type": "error", "error": {{"type": "{kind}", "message": %b}}, "request_id": %b}}'.encode()
+
+
+_ERRORS = {reason: _error(reason) for reason in STATUS}
+"""An error object of each reason, for its message and the request's id."""
 
 
 _MESSAGES = Route(

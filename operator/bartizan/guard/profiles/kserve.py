@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from bartizan.guard.costs import Account
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.profiles import answer_json
@@ -35,7 +37,7 @@ def judge_head(head: Head) -> None:
 
 def refusal_body(refusal: Refusal, _request_id: str) -> bytes:
     """The protocol's error object, which is a text."""
-    return json.dumps({"error": refusal.message}).encode()
+    return b'{"error": %b}' % orjson.dumps(refusal.message)
 
 
 def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:

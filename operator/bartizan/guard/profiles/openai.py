@@ -4,6 +4,8 @@ import json
 import re
 from dataclasses import replace
 
+import orjson
+
 from bartizan.guard.costs import Account
 from bartizan.guard.profiles import media, responses_answers, responses_schema
 from bartizan.guard.profiles import openai_answers as answers
@@ -47,13 +49,7 @@ def model_list(model: str) -> bytes:
 
 def refusal_body(refusal: Refusal, _request_id: str = "") -> bytes:
     """OpenAI's error object."""
-    error = {
-        "message": refusal.message,
-        "type": _type(refusal.reason),
-        "param": refusal.param,
-        "code": _CODES.get(refusal.reason) or _snake_case(refusal.reason),
-    }
-    return json.dumps({"error": error}).encode()
+    return _ERRORS[refusal.reason] % (orjson.dumps(refusal.message), orjson.dumps(refusal.param))
 
 
 def _type(reason: Reason) -> str:
@@ -66,6 +62,14 @@ def _type(reason: Reason) -> str:
 def _snake_case(reason: Reason) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", reason.value).lower()
 
+
+def _error(reason: Reason) -> bytes:
+    code = _CODES.get(reason) or _snake_case(reason)
+    return f'{{"error": {{"message": %b, "type": "{_type(reason)}", "param": %b, "code": "{code}"}}}}'.encode()
+
+
+_ERRORS = {reason: _error(reason) for reason in STATUS}
+"""An error object of each reason, for its message and its parameter."""
 
 _RESPONSES = Reading(
     responses_answers.EventReader,
