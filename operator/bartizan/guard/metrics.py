@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from bartizan.guard.model_metrics import ModelMetrics
+from bartizan.guard.series import Count, Counts
 
 
 class Metrics:
@@ -15,17 +16,18 @@ class Metrics:
         self.models = ModelMetrics(self.registry)
         self._declare_state()
         self._declare_tls()
-        self._ended: dict[tuple[str, str], Counter] = {}
-        """Series by their labels: looking one up in the client costs twice what counting does."""
+        self._ended: dict[tuple[str, str], Count] = {}
+        """Series by their labels."""
+        self.all_answer_bytes = self.answer_bytes.of()
 
     def _declare_requests(self) -> None:
-        self.requests = Counter(
+        self.requests = Counts(
             "bartizan_guard_requests",
             "Requests by route and by the reason of their end.",
             ("route", "reason"),
             registry=self.registry,
         )
-        self.answer_bytes = Counter(
+        self.answer_bytes = Counts(
             "bartizan_guard_answer_bytes", "Bytes of the model's answers that were passed on.", registry=self.registry
         )
         self.tokens_beyond = Counter(
@@ -40,8 +42,8 @@ class Metrics:
     def request_ended(self, route: str, reason: str) -> None:
         series = self._ended.get((route, reason))
         if series is None:
-            series = self._ended[route, reason] = self.requests.labels(route, reason)
-        series.inc()
+            series = self._ended[route, reason] = self.requests.of(route, reason)
+        series.value += 1
 
     def _declare_state(self) -> None:
         self.connections = Gauge("bartizan_guard_connections", "Clients' open connections.", registry=self.registry)

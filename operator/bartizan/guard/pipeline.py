@@ -278,7 +278,7 @@ class Pipeline:
 
     def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason) -> None:
         metrics, models = self._gate.metrics, self._gate.metrics.models
-        metrics.answer_bytes.inc(reply.body_bytes)
+        metrics.all_answer_bytes.value += reply.body_bytes
         now, spent = self._gate.clock(), visit.spent()
         error = error_type(reply.status) if reason is Reason.COMPLETED else reason
         models.ended(operation, error, now - visit.began)

@@ -18,6 +18,7 @@ from bartizan.guard.enforcement import DEFAULT_PROFILE
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import STATUS, Refusal, headers
+from bartizan.guard.series import Counts, Spreads
 from bartizan.guard.slots import Caps, Slots
 from bartizan.policy import keys, limits, tokens
 from bartizan.policy.limits import Scoped
@@ -142,8 +143,10 @@ def test_each_metric_has_help_and_our_prefix_and_known_labels() -> None:
     for metric in metrics.registry.collect():
         assert metric.name.startswith(("bartizan_guard_", "gen_ai_"))
         assert metric.documentation.endswith(".")
-    declared = [each for each in (vars(metrics) | vars(metrics.models)).values() if isinstance(each, MetricWrapperBase)]
-    assert {label for each in declared for label in each._labelnames} == {
+    declared = (vars(metrics) | vars(metrics.models)).values()
+    kept = {label for each in declared if isinstance(each, MetricWrapperBase) for label in each._labelnames}
+    counted = {label for each in declared if isinstance(each, Counts | Spreads) for label in each.labels}
+    assert kept | counted == {
         *("route", "reason", "port"),
         *("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type", "error_type"),
     }
