@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
-from bartizan.guard.rates import ENDPOINT
+from bartizan.guard.rates import ENDPOINT, REMAINING
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import tokens
 from bartizan.policy.limits import NANOSECONDS, Allowance, Scoped
@@ -77,7 +77,7 @@ class Budgets:
     def left(self, client: str, budgets: Scoped[Budget]) -> Allowance:
         """What the client may hold now, in the one of its own budgets that has least left."""
         levels, now_ns = self._of(client, budgets.client), self._now_ns()
-        return min((tokens.left(levels, budget, now_ns) for budget in budgets.client), key=lambda it: it.remaining)
+        return min([tokens.left(levels, budget, now_ns) for budget in budgets.client], key=REMAINING)
 
     def _settle(self, whose: str, budgets: tuple[Budget, ...], held: Amount, spent: Amount) -> None:
         if budgets:

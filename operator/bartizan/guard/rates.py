@@ -1,6 +1,7 @@
 """Keeps request rates, each client's and the endpoint's: the state that policy.limits judges, kept across documents."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
@@ -13,6 +14,7 @@ State = Mapping[int, int]
 ENDPOINT = ""
 """Stands where a client's name does; none is empty."""
 _REQUESTS = "Requests"
+REMAINING = attrgetter("remaining")
 
 
 class Rates:
@@ -47,7 +49,7 @@ class Rates:
     def left(self, client: str, paces: Scoped[Pace], now_ns: int) -> limits.Allowance:
         """What the client may ask now, in the one of its own windows that has least left."""
         state = self._state(client, paces.client)
-        return min((limits.left(state, pace, now_ns) for pace in paces.client), key=lambda found: found.remaining)
+        return min([limits.left(state, pace, now_ns) for pace in paces.client], key=REMAINING)
 
     def _state(self, whose: str, paces: tuple[Pace, ...]) -> State:
         state = self._states.get(whose)

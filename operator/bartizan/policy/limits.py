@@ -77,12 +77,12 @@ def judge(state: Mapping[int, int], paces: tuple[Pace, ...], now_ns: int) -> Ver
 
     Where there are no windows, it passes.
     """
-    arrivals = {pace.window_seconds: max(state.get(pace.window_seconds, now_ns), now_ns) for pace in paces}
-    waits = (arrivals[pace.window_seconds] - (pace.burst - 1) * pace.interval_ns - now_ns for pace in paces)
-    wait_ns = max(waits, default=0)
-    if wait_ns > 0:
-        return Verdict(wait_ns, state)
-    return Verdict(0, {pace.window_seconds: arrivals[pace.window_seconds] + pace.interval_ns for pace in paces})
+    arrivals, wait_ns = {}, 0
+    for pace in paces:
+        arrival_ns = max(state.get(pace.window_seconds, now_ns), now_ns)
+        wait_ns = max(wait_ns, arrival_ns - (pace.burst - 1) * pace.interval_ns - now_ns)
+        arrivals[pace.window_seconds] = arrival_ns + pace.interval_ns
+    return Verdict(wait_ns, state) if wait_ns else Verdict(0, arrivals)
 
 
 def left(state: Mapping[int, int], pace: Pace, now_ns: int) -> Allowance:

@@ -82,20 +82,22 @@ def share(kind: Kind, limit: int, window_seconds: int, *, replicas: int) -> Budg
 
 def hold(levels: Levels, budgets: tuple[Budget, ...], most: Amount, now_ns: int) -> Verdict:
     """Hold the most that a request may cost in every window, or in none."""
-    refusals = [verdict for budget in budgets if (verdict := _refuse(levels, budget, most, now_ns))]
-    if refusals:
-        return worst(refusals)
-    held = {
-        budget.name: Level(level.charged_until_ns, level.held + most.of(budget.kind))
-        for budget in budgets
-        for level in (levels.get(budget.name, _EMPTY),)
-    }
-    return Verdict({**levels, **held})
+    held, refusals = dict(levels), []
+    for budget in budgets:
+        need, name = most.of(budget.kind), budget.name
+        level = levels.get(name, _EMPTY)
+        if need and (verdict := _refuse(levels, budget, need, now_ns)):  # who asks for nothing may have it,
+            refusals.append(verdict)  # also of a budget that is overdrawn
+        held[name] = Level(level.charged_until_ns, level.held + need)
+    return worst(refusals) if refusals else Verdict(held)
 
 
 def settle(levels: Levels, budgets: tuple[Budget, ...], *, held: Amount, spent: Amount, now_ns: int) -> Levels:
     """Charge what the request cost and let go of what was held for it; `budgets` are those it was held in."""
-    return {**levels, **{budget.name: _settled(levels, budget, held, spent, now_ns) for budget in budgets}}
+    settled = dict(levels)
+    for budget in budgets:
+        settled[budget.name] = _settled(levels, budget, held, spent, now_ns)
+    return settled
 
 
 def left(levels: Levels, budget: Budget, now_ns: int) -> Allowance:
@@ -116,12 +118,10 @@ def _settled(levels: Levels, budget: Budget, held: Amount, spent: Amount, now_ns
     return Level(charged_until_ns, max(0, level.held - held.of(budget.kind)))
 
 
-def _refuse(levels: Levels, budget: Budget, most: Amount, now_ns: int) -> Verdict | None:
-    need, level = most.of(budget.kind), levels.get(budget.name, _EMPTY)
-    if not need:  # who asks for nothing may have it, also of a budget that is overdrawn
-        return None
+def _refuse(levels: Levels, budget: Budget, need: int, now_ns: int) -> Verdict | None:
     if need > budget.most:
         return Verdict(levels, budget)
+    level = levels.get(budget.name, _EMPTY)
     room = budget.most - level.held - need
     if room < 0:
         return Verdict(levels, budget, awaits_others=True)
