@@ -29,12 +29,13 @@ class DescriptorSink:
         self._settled = asyncio.Event()
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
-        if self._kept_bytes + len(line) > MAX_KEPT_BYTES:
+        size = len(line)
+        if self._kept_bytes + size > MAX_KEPT_BYTES:
             self._flush()  # nobody tells when a disk has room again
-        if self._kept_bytes + len(line) > MAX_KEPT_BYTES:
-            raise SinkError("the reader of the audit stalls")
+            if self._kept_bytes + size > MAX_KEPT_BYTES:
+                raise SinkError("the reader of the audit stalls")
         self._kept.append(line)
-        self._kept_bytes += len(line)
+        self._kept_bytes += size
         if must_not_wait:
             self._write_out(line)
         elif self._is_stalled:
@@ -79,8 +80,10 @@ class DescriptorSink:
         self._write_what_is_kept()
 
     def _write_what_is_kept(self) -> None:
-        with contextlib.suppress(SinkError):  # it is said to the next line that must not wait
+        try:
             self._flush()
+        except SinkError:  # it is said to the next line that must not wait
+            return
 
     def _flush(self) -> None:
         """Write what is kept until nothing is, or the descriptor is full; raises SinkError where writing fails."""
@@ -92,14 +95,16 @@ class DescriptorSink:
         except OSError as error:
             self._wait_for_room(is_stalled=False)
             raise SinkError(f"the audit cannot be written: {error.strerror}") from error
-        self._wait_for_room(is_stalled=bool(self._kept))
-        if not self._kept:
+        is_stalled = bool(self._kept)
+        if is_stalled != self._is_stalled:
+            self._wait_for_room(is_stalled=is_stalled)
+        if not is_stalled:
             self._settled.set()
 
     def _group(self) -> bytes:
         """As many whole lines as one write takes, at least one."""
         if self._kept_bytes <= MAX_WRITE_BYTES:
-            return b"".join(self._kept)
+            return b"".join(self._kept)  # as it is where there is but one
         group: list[bytes] = []
         size = 0
         for line in self._kept:
@@ -111,6 +116,9 @@ class DescriptorSink:
 
     def _take_off(self, written: int) -> None:
         self._kept_bytes -= written
+        if not self._kept_bytes:
+            self._kept.clear()
+            return
         while written:
             line = self._kept.popleft()
             if written < len(line):
