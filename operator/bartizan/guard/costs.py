@@ -53,15 +53,19 @@ def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) 
     """Writes into the body what the model must be told: the most output, and that a stream's usage is wanted."""
     if not account.output:
         return
-    most = caps.max_output_tokens
-    wishes = {name: body[name] for name in account.output if body.get(name) is not None}
-    for name, wish in wishes.items():
+    most = granted = caps.max_output_tokens
+    told = [account.output[0]]
+    for name in account.output:
+        wish = body.pop(name, None)  # a null, too: servers differ in what they make of one
+        if wish is None:
+            continue
         if wish > most and not caps.clamps_output:
             message = f"{name}: this endpoint gives at most {most} tokens; ask for fewer."
             raise Refusal(Reason.OUTPUT_TOO_LONG, message, param=name)
-    for name in account.output:
-        body.pop(name, None)  # a null, too: servers differ in what they make of one
-    body.update(dict.fromkeys((account.output[0], *wishes), min([most, *wishes.values()])))
+        granted = min(granted, wish)
+        told.append(name)
+    for name in told:
+        body[name] = granted
     if streams and account.asks_for_usage:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 
@@ -73,9 +77,15 @@ def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Ca
         raise Refusal(Reason.INPUT_TOO_LONG, message)
     items = body.get(account.items)
     count = len(items) if isinstance(items, list) else 1
-    choices = max([1, *(body.get(name) or 1 for name in account.choices)])
-    answers = choices * (count if account.each_item_is_answered else 1)
-    each = max([0, *(body.get(name) or 0 for name in account.output)])
-    if account.says_no_output:
-        each = caps.max_output_tokens
+    answers = _largest(body, account.choices, least=1)
+    if account.each_item_is_answered:
+        answers *= count
+    each = caps.max_output_tokens if account.says_no_output else _largest(body, account.output, least=0)
     return Amount(size_bytes + count * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens, each * answers)
+
+
+def _largest(body: Mapping[str, Any], names: tuple[str, ...], *, least: int) -> int:
+    """Of the whole numbers in these fields."""
+    for name in names:
+        least = max(least, body.get(name) or 0)
+    return least

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.strict_json import WHITESPACE
 from bartizan.guard.tally import AnswerError
 
 MAX_DEPTH = 32
@@ -23,9 +24,12 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 def load(data: bytes) -> dict[str, Any]:
     """Raises AnswerError."""
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
+        text = data.decode("utf-8").strip(WHITESPACE)
+        value, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise AnswerError("not JSON") from error
+    if end != len(text):
+        raise AnswerError("not JSON")
     if not isinstance(value, dict):
         raise AnswerError("no object")
     return value

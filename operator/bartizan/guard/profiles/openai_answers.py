@@ -21,6 +21,7 @@ _FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "sy
 _WITHOUT_TEXT = frozenset({"index", "finish_reason", "stop_reason"})
 """Of a choice's fields, those that say in a word why it has ended; the seam sees every string in all others."""
 
+_NESTED = (dict, list)
 Spot = tuple[tuple[Step, ...], Any, Any]
 """Where a string grows, and the object or list and the key in it that hold it now."""
 
@@ -130,9 +131,9 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
             raise AnswerError("a choice that is none")
         index = choice["index"] if type(choice.get("index")) is int else 0
         for path, holder, key in _spots(choice):
-            place = Place(index, path)
-            released = inspector.answer(place, holder[key]) + inspector.rest(place)
-            if released != holder[key]:
+            place, text = Place(index, path), holder[key]
+            released = inspector.answer(place, text) + inspector.rest(place)
+            if released != text:
                 holder[key], has_changed = released, True
         tally.floor += 1
     return encode(answer) if has_changed else body
@@ -142,11 +143,15 @@ def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
     """Raises AnswerError."""
     if not isinstance(said, dict):
         raise AnswerError("usage that is no object")
-    figures = [said.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    whole = [0 if figure is None else figure for figure in figures]
-    if not all(type(figure) is int and figure >= 0 for figure in whole):
-        raise AnswerError("usage without whole numbers")
-    return Amount(*whole)
+    return Amount(_figure(said.get("prompt_tokens")), _figure(said.get("completion_tokens")))
+
+
+def _figure(said: Any) -> int:  # noqa: ANN401 - whatever JSON the server sent
+    if type(said) is int and said >= 0:
+        return said
+    if said is None:
+        return 0
+    raise AnswerError("usage without whole numbers")
 
 
 def tail_usage(tail: bytes) -> Amount | None:
@@ -164,27 +169,29 @@ def _spots(choice: dict[str, Any]) -> list[Spot]:
     """Every string of a choice. A list and no generator: this runs for each chunk of each stream."""
     found: list[Spot] = []
     for name, value in choice.items():
-        if value is not None and (name not in _WITHOUT_TEXT or isinstance(value, dict | list)):
-            _gather(choice, name, (name,), found)
+        if isinstance(value, str):
+            if name not in _WITHOUT_TEXT:
+                found.append(((name,), choice, name))
+        elif isinstance(value, _NESTED):
+            _gather(value, (name,), found)
     return found
 
 
-def _gather(holder: Any, key: Any, path: tuple[Step, ...], found: list[Spot]) -> None:  # noqa: ANN401 - any JSON
-    value = holder[key]
-    if isinstance(value, str):
-        found.append((path, holder, key))
-    elif isinstance(value, dict | list) and len(path) >= MAX_DEPTH:
+def _gather(holder: Any, path: tuple[Step, ...], found: list[Spot]) -> None:  # noqa: ANN401 - any object or list
+    if len(path) >= MAX_DEPTH:
         raise AnswerError("a choice that is nested too deep")
-    elif isinstance(value, dict):
-        for name in value:
-            _gather(value, name, (*path, name), found)
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            _gather(value, position, (*path, item["index"] if _has_index(item) else position), found)
+    is_list = isinstance(holder, list)
+    for key, value in enumerate(holder) if is_list else holder.items():
+        if isinstance(value, str):
+            found.append(((*path, key), holder, key))
+        elif isinstance(value, _NESTED):
+            _gather(value, (*path, _step(value, key) if is_list else key), found)
 
 
-def _has_index(value: object) -> bool:
-    return isinstance(value, dict) and type(value.get("index")) is int
+def _step(item: Any, place: Step) -> Step:  # noqa: ANN401 - any object or list
+    """Where an item of a list stands by its own word, else its place."""
+    index = item.get("index") if isinstance(item, dict) else None
+    return index if type(index) is int else place
 
 
 def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
