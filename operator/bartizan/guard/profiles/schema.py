@@ -1,7 +1,7 @@
 """A schema as data: what a JSON value may be, judged with the path of what is wrong. Nothing unknown passes."""
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bartizan.guard.refusal import Refusal
@@ -10,6 +10,9 @@ from bartizan.policy.reasons import Reason
 
 MAX_SHOWN = 64
 """Characters of a caller's own field name that a refusal repeats."""
+
+
+Judge = Callable[[Any, str], None]
 
 
 class Rule(Protocol):
@@ -101,8 +104,9 @@ class Sequence:
             raise invalid(path, "must be a list")
         if not self.least <= len(value) <= self.most:
             raise invalid(path, f"must have {self.least} to {self.most} items")
+        judge = self.item.judge
         for index, item in enumerate(value):
-            self.item.judge(item, f"{path}[{index}]")
+            judge(item, f"{path}[{index}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +133,26 @@ class Record:
 
     fields: Mapping[str, Rule]
     required: tuple[str, ...] = ()
+    _required: frozenset[str] = field(init=False, repr=False, compare=False)
+    _judges: Mapping[str, Judge] = field(init=False, repr=False, compare=False)
+    """Of each field: made once, because this runs for each object of each body."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_required", frozenset(self.required))
+        object.__setattr__(self, "_judges", {name: rule.judge for name, rule in self.fields.items()})
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is not dict:
             raise invalid(path, "must be an object")
         prefix = f"{path}." if path else ""
-        for name in self.required:
-            if name not in value:
-                raise invalid(prefix + name, "is required")
-        fields = self.fields
+        if not value.keys() >= self._required:
+            missing = next(name for name in self.required if name not in value)
+            raise invalid(prefix + missing, "is required")
+        judges = self._judges
         for name, item in value.items():
-            rule = fields.get(name)
-            if rule is None:
+            if name not in judges:
                 raise _unknown(prefix + name[:MAX_SHOWN])
-            rule.judge(item, prefix + name)
+            judges[name](item, prefix + name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +167,9 @@ class Tagged:
         if type(value) is not dict:
             raise invalid(path, "must be an object")
         chosen = value.get(self.tag, self.absent)
-        record = self.records.get(chosen) if type(chosen) is str else None
-        if record is None:
+        if type(chosen) is not str or chosen not in self.records:
             raise invalid(f"{path}.{self.tag}", f"must be one of {', '.join(self.records)}")
-        record.judge(value, path)
+        self.records[chosen].judge(value, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +180,10 @@ class ByType:
     wanted: str
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
-        rule = self.rules.get(type(value))
-        if rule is None:
+        kind = type(value)
+        if kind not in self.rules:
             raise invalid(path, f"must be {self.wanted}")
-        rule.judge(value, path)
+        self.rules[kind].judge(value, path)
 
 
 @dataclass(frozen=True, slots=True)
