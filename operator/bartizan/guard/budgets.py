@@ -41,12 +41,14 @@ class Budgets:
         if own.short is not None or shared.short is not None:
             raise _refusal(own, shared)
         self._keep(client, own.levels, budgets.client)
-        self._keep(ENDPOINT, shared.levels, budgets.endpoint)
+        if budgets.endpoint:
+            self._keep(ENDPOINT, shared.levels, budgets.endpoint)
 
     def settle(self, client: str, budgets: Scoped[Budget], most: Amount, spent: Amount) -> None:
         """Charge what was spent of what was held."""
         self._settle(client, budgets.client, most, spent)
-        self._settle(ENDPOINT, budgets.endpoint, most, spent)
+        if budgets.endpoint:
+            self._settle(ENDPOINT, budgets.endpoint, most, spent)
 
     def set(self, name: Name, until_ns: int) -> None:
         """Take over from the store when a window's charges will have leaked out."""
@@ -87,7 +89,9 @@ class Budgets:
     def _of(self, whose: str, budgets: tuple[Budget, ...]) -> Levels:
         levels = self._levels.get(whose)
         if levels is None:
-            levels = {budget.name: self._recall(whose, budget) for budget in budgets if _is_long(budget)}
+            levels = {
+                budget.name: self._recall(whose, budget) for budget in budgets if budget.window_seconds > LONG_SECONDS
+            }
         return levels
 
     def _recall(self, whose: str, budget: Budget) -> Level:
@@ -101,7 +105,7 @@ class Budgets:
             return
         self._levels[whose] = levels
         for budget in budgets:
-            if _is_long(budget):
+            if budget.window_seconds > LONG_SECONDS:
                 level = levels[budget.name]
                 self._memory.keep((whose, *budget.name), level.charged_until_ns, level.held)
 
@@ -125,10 +129,6 @@ class _Hold:
 
     def __exit__(self, *_: object) -> None:
         self._kept.settle(self._client, self._budgets, self._most, self._spent())
-
-
-def _is_long(budget: Budget) -> bool:
-    return budget.window_seconds > LONG_SECONDS
 
 
 def _refusal(own: Verdict, shared: Verdict) -> Refusal:

@@ -87,5 +87,7 @@ def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Ca
 def _largest(body: Mapping[str, Any], names: tuple[str, ...], *, least: int) -> int:
     """Of the whole numbers in these fields."""
     for name in names:
-        least = max(least, body.get(name) or 0)
+        wish = body.get(name)
+        if wish is not None and wish > least:
+            least = wish
     return least

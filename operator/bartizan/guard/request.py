@@ -1,7 +1,6 @@
 """One request as it comes in: the head, whole, and the body, as its pieces arrive."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
@@ -47,25 +46,35 @@ class Budget:
         self.left = total
         self.each = each
         self._share = max(each, total // SHARES)
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
 
     def take(self, size: int, client: str) -> None:
         """`client` is empty as long as nobody knows whose the bytes are."""
         if size > self.left:
             raise _overloaded()
-        self.assign(size, client)
+        self._add(size, client)
         self.left -= size
 
-    def assign(self, size: int, client: str) -> None:
-        """Count bytes that were taken as the client's."""
-        if client and self._held[client] + size > self._share:
-            raise _overloaded()
-        self._held[client] += size
+    def move(self, size: int, holder: str, client: str) -> None:
+        """Count bytes that the holder took as the client's."""
+        self._add(size, client)
+        self._subtract(size, holder)
 
     def give_back(self, size: int, client: str) -> None:
+        self._subtract(size, client)
         self.left += size
-        self._held[client] -= size
-        if not self._held[client]:
+
+    def _add(self, size: int, client: str) -> None:
+        held = self._held.get(client, 0) + size
+        if client and held > self._share:
+            raise _overloaded()
+        self._held[client] = held
+
+    def _subtract(self, size: int, client: str) -> None:
+        held = self._held[client] - size
+        if held:
+            self._held[client] = held
+        else:
             del self._held[client]
 
 
@@ -99,8 +108,8 @@ class Request:
 
     def belongs_to(self, client: str) -> None:
         """From now on the body counts as the client's; raises Refusal where that holds too much already."""
-        self._budget.assign(self._size, client)
-        self._budget.assign(-self._size, self._client)
+        if self._size:
+            self._budget.move(self._size, self._client, client)
         self._client = client
 
     def judge(self) -> None:
@@ -123,14 +132,15 @@ class Request:
         """Keep one piece, within the bounds; beyond them the request fails and what was kept is let go."""
         if self._failure is not None:
             return
+        size = len(piece)
         try:
-            if self._size + len(piece) > self._budget.each:
+            if self._size + size > self._budget.each:
                 raise too_large(self._budget.each)
-            self._budget.take(len(piece), self._client)
+            self._budget.take(size, self._client)
         except Refusal as refusal:
             self.fail(refusal)
             return
-        self._size += len(piece)
+        self._size += size
         self._body += piece
 
     def complete(self) -> None:
@@ -145,9 +155,10 @@ class Request:
 
     def release(self) -> None:
         """Let go of the body and give its bytes back to the budget: it was sent or refused. Safe to call again."""
-        self._budget.give_back(self._size, self._client)
-        self._size = 0
-        self._body.clear()
+        if self._size:
+            self._budget.give_back(self._size, self._client)
+            self._size = 0
+            self._body.clear()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

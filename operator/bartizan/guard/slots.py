@@ -5,7 +5,6 @@ is given to the first in line whom it fits, before anybody who comes later.
 """
 
 import asyncio
-from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ class Caps:
 class Slots:
     def __init__(self) -> None:
         self.taken = 0
-        self._by_client: Counter[str] = Counter()
+        self._by_client: dict[str, int] = {}
         self._line: dict[asyncio.Future[None], tuple[str, Caps]] = {}
 
     @property
@@ -48,8 +47,10 @@ class Slots:
 
     def give_back(self, client: str) -> None:
         self.taken -= 1
-        self._by_client[client] -= 1
-        if not self._by_client[client]:
+        left = self._by_client[client] - 1
+        if left:
+            self._by_client[client] = left
+        else:
             del self._by_client[client]
         if self._line:
             self._give_turns()
@@ -76,11 +77,11 @@ class Slots:
         return _Held(self, client)
 
     def _fits(self, client: str, caps: Caps) -> bool:
-        return self._by_client[client] < caps.of_client and self.taken < caps.in_all
+        return self._by_client.get(client, 0) < caps.of_client and self.taken < caps.in_all
 
     def _take(self, client: str) -> None:
         self.taken += 1
-        self._by_client[client] += 1
+        self._by_client[client] = self._by_client.get(client, 0) + 1
 
     def _give_turns(self) -> None:
         for turn, (waiting, caps) in list(self._line.items()):
@@ -112,7 +113,8 @@ class _Lease(_Held):
     __slots__ = ("_caps",)
 
     def __init__(self, slots: Slots, client: str, caps: Caps) -> None:
-        super().__init__(slots, client)
+        self._slots = slots
+        self._client = client
         self._caps = caps
 
     def __enter__(self) -> None:

@@ -10,7 +10,7 @@ Whole numbers only; times are nanoseconds of a clock that never goes back; the c
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ class Kind(StrEnum):
     TOTAL = "Total"
 
 
+_INPUT, _OUTPUT = Kind.INPUT, Kind.OUTPUT
+
+
 class Amount(NamedTuple):
     """Tokens of one request."""
 
@@ -32,9 +35,9 @@ class Amount(NamedTuple):
     output: int = 0
 
     def of(self, kind: Kind) -> int:
-        if kind is Kind.INPUT:
+        if kind is _INPUT:
             return self.input
-        return self.output if kind is Kind.OUTPUT else self.input + self.output
+        return self.output if kind is _OUTPUT else self.input + self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,10 @@ class Budget:
     window_seconds: int
     interval_ns: int
     most: int
+    name: tuple[Kind, int] = field(init=False, repr=False, compare=False)
 
-    @property
-    def name(self) -> tuple[Kind, int]:
-        return self.kind, self.window_seconds
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", (self.kind, self.window_seconds))
 
 
 class Level(NamedTuple):
