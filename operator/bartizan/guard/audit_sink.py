@@ -27,6 +27,7 @@ class DescriptorSink:
         self._is_due = False
         self._is_stalled = False
         self._settled = asyncio.Event()
+        self._is_settling = False
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
         size = len(line)
@@ -48,6 +49,7 @@ class DescriptorSink:
 
     async def settle(self, seconds: float) -> int:
         """Wait until no line is kept, at most for `seconds`; the number of lines that nobody took."""
+        self._is_settling = True
         with contextlib.suppress(SinkError, TimeoutError):
             self._flush()
             async with asyncio.timeout(max(0.0, seconds)):
@@ -89,7 +91,8 @@ class DescriptorSink:
         """Write what is kept until nothing is, or the descriptor is full; raises SinkError where writing fails."""
         try:
             while self._kept:
-                self._take_off(os.write(self._descriptor, self._group()))
+                group = b"".join(self._kept) if self._kept_bytes <= MAX_WRITE_BYTES else self._group()
+                self._take_off(os.write(self._descriptor, group))
         except BlockingIOError:
             pass
         except OSError as error:
@@ -98,13 +101,11 @@ class DescriptorSink:
         is_stalled = bool(self._kept)
         if is_stalled != self._is_stalled:
             self._wait_for_room(is_stalled=is_stalled)
-        if not is_stalled:
+        if self._is_settling and not is_stalled:
             self._settled.set()
 
     def _group(self) -> bytes:
         """As many whole lines as one write takes, at least one."""
-        if self._kept_bytes <= MAX_WRITE_BYTES:
-            return b"".join(self._kept)  # as it is where there is but one
         group: list[bytes] = []
         size = 0
         for line in self._kept:

@@ -283,8 +283,10 @@ class ClientConnection(asyncio.Protocol):
             await self._drain
 
     def will_close(self) -> bool:
-        incoming = self._incoming
-        return not (incoming.keeps_alive and incoming.is_whole) or incoming.has_excess or self._listener.is_draining
+        incoming, request = self._incoming, self._incoming.request
+        if request is None or not request.is_complete or not incoming.keeps_alive:
+            return True
+        return incoming.has_excess or self._listener.is_draining
 
     def finish(self) -> None:
         """The answer is out: make room for the next request, or close in a way that lets the caller read it."""

@@ -43,7 +43,7 @@ def judge(
     name = min(names)
     values = head.values(name)
     scheme, _, token = (_BEARER, b"", values[0]) if name == key_header else values[0].partition(b" ")
-    is_one = len(names) == len(values) == 1
+    is_one = len(names) == 1 and len(values) == 1
     is_one_bearer = is_one and name in (b"authorization", key_header) and scheme.lower() == _BEARER
     if verifier and is_one_bearer and token.count(b".") == _DOTS_OF_A_TOKEN and not token.startswith(_PREFIX):
         return verifier.verify(token, now)

@@ -29,6 +29,7 @@ from bartizan.guard.underway import Cut, Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
+from bartizan.policy.tokens import Amount
 
 _OF_LIMITS = frozenset(
     {
@@ -126,7 +127,9 @@ class Pipeline:
         gate = self._gate
         raw = await request.body()
         self._judge_time()  # the model waits for what it has, and for no body that is on its way
-        enforcement = self._in_force(visit)  # withdrawn keys are dead for bodies on their way, too
+        enforcement = visit.enforcement
+        if enforcement is None or gate.documents.current is not enforcement:
+            enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         if not visit.is_metered:
             self._charge_rate(visit, enforcement)
         judged = body.judge(raw, route, enforcement) if route.has_body else None
@@ -141,7 +144,8 @@ class Pipeline:
             if enforcement.is_shared
             else gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
         ):
-            self._in_force(visit)  # a wait must not outlive the key
+            if gate.documents.current is not enforcement:
+                self._identify(visit)  # a wait must not outlive the key
             self._judge_time()  # nor begin what the pod's end has no time for
             inspector = gate.inspector()
             if judged is not None:
@@ -183,13 +187,6 @@ class Pipeline:
     def _judge_time(self) -> None:
         if self._gate.is_draining():
             raise refusal.unavailable(Reason.DRAINING)
-
-    def _in_force(self, visit: Visit) -> Enforcement:
-        """What is in force now: where that is another document, who asks is judged anew."""
-        known = visit.enforcement
-        if known is None or self._gate.documents.current is not known:
-            return self._identify(visit)
-        return known
 
     def _identify(self, visit: Visit) -> Enforcement:
         current = self._gate.documents.current
@@ -265,33 +262,35 @@ class Pipeline:
 
     def _close(self, visit: Visit, reply: Reply, reason: Reason) -> None:
         """Audit and count the end; nothing here may change what the caller got."""
+        spent = visit.spent()
         try:
             if visit.is_let_through:
-                self._gate.audit.outcome(**self._outcome(visit, reply, reason))
+                self._gate.audit.outcome(**self._outcome(visit, reply, reason, spent))
             else:
                 self._gate.audit.decision(reason=reason, status=reply.status or None, **visit.described())
         except SinkError:
             self._gate.metrics.audit_lost.inc()
         self._gate.metrics.request_ended(visit.route, reason)
         if visit.operation is not None:
-            self._count_answer(visit, reply, visit.operation, reason)
+            self._count_answer(visit, reply, visit.operation, reason, spent)
 
-    def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason) -> None:
+    def _count_answer(
+        self, visit: Visit, reply: Reply, operation: Operation, reason: Reason, spent: Amount
+    ) -> None:
         metrics, models = self._gate.metrics, self._gate.metrics.models
         metrics.all_answer_bytes.value += reply.body_bytes
-        now, spent = self._gate.clock(), visit.spent()
+        now = self._gate.clock()
         error = error_type(reply.status) if reason is Reason.COMPLETED else reason
         models.ended(operation, error, now - visit.began)
         if visit.is_charged:
             models.charged(operation, spent.input, spent.output)
-            beyond = max(0, spent.input - visit.most.input) + max(0, spent.output - visit.most.output)
-            if beyond:
-                metrics.tokens_beyond.inc(beyond)
+            most = visit.most
+            if spent.input > most.input or spent.output > most.output:
+                metrics.tokens_beyond.inc(max(0, spent.input - most.input) + max(0, spent.output - most.output))
         if visit.first_token is not None and not error:
             models.streamed(operation, visit.first_token - visit.began, now - visit.first_token, spent.output)
 
-    def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
-        spent = visit.spent()
+    def _outcome(self, visit: Visit, reply: Reply, reason: Reason, spent: Amount) -> dict[str, Value]:
         return {
             "request": visit.request_id,
             "client": visit.client or None,

@@ -129,7 +129,9 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")
-        index = choice["index"] if type(choice.get("index")) is int else 0
+        index = choice.get("index")
+        if type(index) is not int:
+            index = 0
         for path, holder, key in _spots(choice):
             place, text = Place(index, path), holder[key]
             released = inspector.answer(place, text) + inspector.rest(place)
