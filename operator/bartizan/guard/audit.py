@@ -7,7 +7,7 @@ The first line of a process is `start`, with a random chain id, so that a chain 
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,6 +17,7 @@ MAX_LINE_BYTES = 4096
 """PIPE_BUF on Linux: one write of at most this size to a pipe is never mixed with another's."""
 
 Value = str | int | float | bool | tuple[str, ...] | None
+Fields = Mapping[str, Value]
 
 
 class SinkError(Exception):
@@ -50,15 +51,15 @@ class Audit:
         """The chain's first line; raises SinkError."""
         self._append("start", {}, must_not_wait=True)
 
-    def decision(self, **fields: Value) -> None:
+    def decision(self, fields: Fields) -> None:
         """Raises SinkError: what cannot be written down must not happen."""
         self._append("decision", fields, must_not_wait=True)
 
-    def outcome(self, **fields: Value) -> None:
+    def outcome(self, fields: Fields) -> None:
         """Raises SinkError when not even the buffer takes it."""
         self._append("outcome", fields, must_not_wait=False)
 
-    def _append(self, kind: str, fields: dict[str, Value], *, must_not_wait: bool) -> None:
+    def _append(self, kind: str, fields: Fields, *, must_not_wait: bool) -> None:
         line = orjson.dumps(
             {
                 "audit": kind,

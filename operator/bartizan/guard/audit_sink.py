@@ -30,12 +30,17 @@ class DescriptorSink:
         self._is_settling = False
 
     def write(self, line: bytes, *, must_not_wait: bool) -> None:
-        size = len(line)
+        left = line
+        if must_not_wait and not self._kept and not self._is_stalled:
+            left = self._left_of(line)
+            if not left:
+                return
+        size = len(left)
         if self._kept_bytes + size > MAX_KEPT_BYTES:
             self._flush()  # nobody tells when a disk has room again
             if self._kept_bytes + size > MAX_KEPT_BYTES:
                 raise SinkError("the reader of the audit stalls")
-        self._kept.append(line)
+        self._kept.append(left)
         self._kept_bytes += size
         if must_not_wait:
             self._write_out(line)
@@ -57,6 +62,13 @@ class DescriptorSink:
                     self._settled.clear()
                     await self._settled.wait()
         return len(self._kept)
+
+    def _left_of(self, line: bytes) -> bytes:
+        """What of the line does not leave at once: nothing, nearly always. Why it does not, the next try finds out."""
+        try:
+            return line[os.write(self._descriptor, line) :]
+        except OSError:
+            return line
 
     def _write_out(self, line: bytes) -> None:
         """Write all that is kept up to this line, the last; raises SinkError."""

@@ -202,7 +202,7 @@ class Pipeline:
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True
         try:
-            self._gate.audit.decision(reason=Reason.ALLOWED, status=None, **visit.described())
+            self._gate.audit.decision(visit.described(Reason.ALLOWED, None))
         except SinkError as error:
             if visit.enforcement is not None and visit.enforcement.document.audit_may_fail:
                 self._gate.metrics.audit_lost.inc()
@@ -265,9 +265,9 @@ class Pipeline:
         spent = visit.spent()
         try:
             if visit.is_let_through:
-                self._gate.audit.outcome(**self._outcome(visit, reply, reason, spent))
+                self._gate.audit.outcome(self._outcome(visit, reply, reason, spent))
             else:
-                self._gate.audit.decision(reason=reason, status=reply.status or None, **visit.described())
+                self._gate.audit.decision(visit.described(reason, reply.status or None))
         except SinkError:
             self._gate.metrics.audit_lost.inc()
         self._gate.metrics.request_ended(visit.route, reason)

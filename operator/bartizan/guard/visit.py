@@ -92,7 +92,7 @@ class Visit:
         canonical, self._canonical = self._canonical, b""
         return canonical
 
-    def described(self) -> dict[str, Value]:
+    def described(self, reason: Reason, status: int | None) -> dict[str, Value]:
         """The fields of a decision line."""
         document = self.enforcement.document if self.enforcement else None
         fields: dict[str, Value] = {}
@@ -101,6 +101,8 @@ class Visit:
         if self.trace:
             fields["trace"], fields["span"] = self.trace.id, self.trace.span
         return {
+            "reason": reason,
+            "status": status,
             **fields,
             "request": self.request_id,
             "client": self.client or None,

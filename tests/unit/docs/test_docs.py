@@ -21,6 +21,7 @@ from bartizan.guard.audit import Audit
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.request import Head
 from bartizan.guard.visit import Visit
+from bartizan.policy.reasons import Reason
 
 REFERENCE = {page.stem: page.read_text() for page in (DOCS / "reference").glob("*.md")}
 EVERYTHING = "\n".join(page.read_text() for page in PAGES)
@@ -72,7 +73,7 @@ def test_every_field_of_the_audit_is_named() -> None:
 
     visit = Visit("req_1", Head(b"GET", b"/", (), None), 0.0)
     audit = Audit(Sink(), chain="c", endpoint="ml/qwen", now=lambda: 0.0)
-    audit.decision(reason="Allowed", status=None, **visit.described())
+    audit.decision(visit.described(Reason.ALLOWED, None))
     assert {field for field in json.loads(lines[0]) if f"`{field}`" not in REFERENCE["guard"]} == set()
 
 

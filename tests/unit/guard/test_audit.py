@@ -43,7 +43,7 @@ def test_the_first_lines_stand_as_documented() -> None:
     tape = Tape()
     audit = _audit(tape)
     audit.start()
-    audit.decision(request="req_1", reason="Allowed")
+    audit.decision({"request": "req_1", "reason": "Allowed"})
     assert json.loads(tape.lines[0]) == {
         "audit": "start",
         "at": "2023-11-14T22:13:20.250+00:00",
@@ -63,10 +63,10 @@ def test_the_chain_holds_whatever_was_lost_and_says_how_much(kept: list[bool]) -
     for index, is_kept in enumerate(kept):
         tape.is_full = not is_kept
         if is_kept:
-            audit.outcome(request=str(index))
+            audit.outcome({"request": str(index)})
         else:
             with pytest.raises(SinkError):
-                audit.outcome(request=str(index))
+                audit.outcome({"request": str(index)})
     entries = [json.loads(line) for line in tape.lines]
     assert [entry["number"] for entry in entries] == list(range(len(entries)))
     previous = "0" * 64
@@ -79,7 +79,7 @@ def test_the_chain_holds_whatever_was_lost_and_says_how_much(kept: list[bool]) -
 def test_a_line_above_the_size_of_one_write_is_refused() -> None:
     tape = Tape()
     with pytest.raises(SinkError):
-        _audit(tape).decision(request="x" * MAX_LINE_BYTES)
+        _audit(tape).decision({"request": "x" * MAX_LINE_BYTES})
     assert tape.lines == []
 
 
