@@ -48,8 +48,9 @@ class Incoming:
 
     def feed(self, data: bytes) -> None:
         """Raises Refusal where the bytes are not the HTTP that the guard speaks; nothing may be fed after that."""
-        self._fed_bytes += len(data)
-        self._silent_bytes += len(data)
+        size = len(data)
+        self._fed_bytes += size
+        self._silent_bytes += size
         was_head = self.request is None
         try:
             self._parser.feed_data(data)

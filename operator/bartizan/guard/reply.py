@@ -1,7 +1,8 @@
 """One answer as it goes out: how it is framed in HTTP/1.1, whole or piece by piece."""
 
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from bartizan.policy.reasons import Reason
 
@@ -34,7 +35,7 @@ class Wire(Protocol):
 
     def cut(self) -> None: ...
 
-    async def drained(self) -> None: ...
+    def drained(self) -> Coroutine[Any, Any, None]: ...
 
 
 class Reply:
@@ -123,9 +124,9 @@ class Reply:
     def take_from(self, source: Source) -> None:
         self._wire.take_from(source)
 
-    async def drained(self) -> None:
+    def drained(self) -> Coroutine[Any, Any, None]:
         """Returns once the caller has read what was written, but for a buffer."""
-        await self._wire.drained()
+        return self._wire.drained()
 
     def _finish(self) -> None:
         self._is_over = True

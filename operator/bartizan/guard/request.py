@@ -52,25 +52,22 @@ class Budget:
         """`client` is empty as long as nobody knows whose the bytes are."""
         if size > self.left:
             raise _overloaded()
-        self._add(size, client)
-        self.left -= size
+        self._assign(size, client)
 
     def move(self, size: int, holder: str, client: str) -> None:
         """Count bytes that the holder took as the client's."""
-        self._add(size, client)
-        self._subtract(size, holder)
+        self._assign(size, client)
+        self.give_back(size, holder)
 
-    def give_back(self, size: int, client: str) -> None:
-        self._subtract(size, client)
-        self.left += size
-
-    def _add(self, size: int, client: str) -> None:
+    def _assign(self, size: int, client: str) -> None:
         held = self._held.get(client, 0) + size
         if client and held > self._share:
             raise _overloaded()
         self._held[client] = held
+        self.left -= size
 
-    def _subtract(self, size: int, client: str) -> None:
+    def give_back(self, size: int, client: str) -> None:
+        self.left += size
         held = self._held[client] - size
         if held:
             self._held[client] = held

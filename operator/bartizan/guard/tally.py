@@ -20,4 +20,6 @@ class Tally:
         """The larger of the two counts; input of which the server never spoke counts as what was held for it."""
         if self.said is None:
             return Amount(held.input, self.floor)
-        return Amount(self.said.input, max(self.said.output, self.floor))
+        if self.said.output >= self.floor:
+            return self.said
+        return Amount(self.said.input, self.floor)

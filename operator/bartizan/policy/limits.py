@@ -87,5 +87,7 @@ def judge(state: Mapping[int, int], paces: tuple[Pace, ...], now_ns: int) -> Ver
 
 def left(state: Mapping[int, int], pace: Pace, now_ns: int) -> Allowance:
     """Requests that may come now."""
-    ahead_ns = max(0, state.get(pace.window_seconds, now_ns) - now_ns)
+    ahead_ns = state.get(pace.window_seconds, now_ns) - now_ns
+    if ahead_ns <= 0:
+        return Allowance(pace.burst, pace.burst, 0)
     return Allowance(pace.burst, max(0, pace.burst - -(-ahead_ns // pace.interval_ns)), ahead_ns)

@@ -135,7 +135,9 @@ def _refuse(levels: Levels, budget: Budget, need: int, now_ns: int) -> Verdict |
 
 def _charged(level: Level, budget: Budget, now_ns: int) -> int:
     """Tokens that have not leaked out yet, rounded up."""
-    return -(-max(0, level.charged_until_ns - now_ns) // budget.interval_ns)
+    if level.charged_until_ns <= now_ns:
+        return 0
+    return -(-(level.charged_until_ns - now_ns) // budget.interval_ns)
 
 
 def _severity(verdict: Verdict) -> tuple[bool, bool, int]:
