@@ -75,6 +75,8 @@ class Pipeline:
         Neither raises, but on cancellation because the caller is gone.
         """
         visit = Visit(request.id, request.head, self._gate.clock(), trace=trace_context.of(request.head))
+        if (current := self._gate.documents.current) is not None and current.profile.id_header:
+            reply.also_name_id(current.profile.id_header)
         try:
             route = self._admit(visit, request)
         except Exception as error:  # noqa: BLE001 -- all that is raised ends in one place
@@ -274,9 +276,7 @@ class Pipeline:
         if visit.operation is not None:
             self._count_answer(visit, reply, visit.operation, reason, spent)
 
-    def _count_answer(
-        self, visit: Visit, reply: Reply, operation: Operation, reason: Reason, spent: Amount
-    ) -> None:
+    def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason, spent: Amount) -> None:
         metrics, models = self._gate.metrics, self._gate.metrics.models
         metrics.all_answer_bytes.value += reply.body_bytes
         now = self._gate.clock()

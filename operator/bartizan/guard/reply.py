@@ -9,7 +9,7 @@ from bartizan.policy.reasons import Reason
 JSON = b"Content-Type: application/json\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
-_HEAD = b"%b%b%b%bX-Request-Id: %b\r\nCache-Control: no-store\r\n%b\r\n"
+_HEAD = b"%b%b%b%b%bCache-Control: no-store\r\n%b\r\n"
 
 
 class Source(Protocol):
@@ -45,6 +45,7 @@ class Reply:
     """
 
     __slots__ = (
+        "_identity",
         "_is_chunked",
         "_is_over",
         "_request_id",
@@ -60,6 +61,7 @@ class Reply:
     def __init__(self, wire: Wire, request_id: str, *, has_body: bool) -> None:
         self._wire = wire
         self._request_id = request_id.encode("ascii")
+        self._identity = b"X-Request-Id: %b\r\n" % self._request_id
         self._is_chunked = False
         self._is_over = False
         self._waiting: list[bytes] = []
@@ -78,6 +80,10 @@ class Reply:
     @property
     def is_over(self) -> bool:
         return self._is_over
+
+    def also_name_id(self, header: bytes) -> None:
+        """Tell the request's id under the protocol's own name, too."""
+        self._identity += b"%b: %b\r\n" % (header, self._request_id)
 
     def whole(self, status: int, header: bytes, body: bytes) -> None:
         """Each line of `header` with its end."""
@@ -135,4 +141,4 @@ class Reply:
     def _head(self, status: int, header: bytes, framing: bytes) -> bytes:
         close = b"Connection: close\r\n" if self._wire.will_close() else b""
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # a model may use numbers without a name
-        return _HEAD % (first, header, framing, self.limits, self._request_id, close)
+        return _HEAD % (first, header, framing, self.limits, self._identity, close)

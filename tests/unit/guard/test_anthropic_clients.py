@@ -55,6 +55,8 @@ def ask(guard: Guard, **more: Any) -> Answer:
 def test_sdk_message_is_answered(client: anthropic.Anthropic) -> None:
     answer = client.messages.create(model="demo", max_tokens=50, messages=HELLO, system="be brief")
     assert [block.text for block in answer.content if block.type == "text"] == ["hello there"]
+    assert answer._request_id is not None
+    assert answer._request_id.startswith("req_"), "what its users quote when something went wrong"
     assert (answer.stop_reason, answer.usage.input_tokens, answer.usage.output_tokens) == ("end_turn", 4, 2)
 
 
@@ -126,7 +128,7 @@ def test_sdk_sees_each_refusal_as_its_own_error(guard: Guard, client: anthropic.
 
 def test_a_refusal_names_the_request(guard: Guard) -> None:
     refused = ask(guard, model="other")
-    assert refused.json()["request_id"] == refused.headers["X-Request-Id"]
+    assert refused.json()["request_id"] == refused.headers["X-Request-Id"] == refused.headers["request-id"]
     assert (refused.json()["type"], refused.json()["error"]["type"]) == ("error", "not_found_error")
 
 

@@ -98,6 +98,7 @@ PROFILE = Profile(
     },
     refusal_body=refusal_body,
     key_header=b"x-api-key",
+    id_header=b"request-id",
     judge_head=judge_head,
     upstream_header=b"anthropic-version: " + _SPOKEN + b"\r\n",
 )

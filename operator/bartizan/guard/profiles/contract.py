@@ -88,6 +88,8 @@ class Profile:
     routes: Mapping[bytes, Route]
     refusal_body: Callable[[Refusal, str], bytes]
     key_header: bytes = b""
+    id_header: bytes = b""
+    """Under which name the protocol's clients look for the request's id."""
     judge_head: Callable[[Head], None] | None = None
     """What the protocol asks of a head beyond HTTP; raises Refusal."""
     upstream_header: bytes = b""
