@@ -191,12 +191,14 @@ class UpstreamConnection(asyncio.Protocol):
             raise broken()
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < _OK:
-            self._fields.clear()
-            return
         if self._has_ended or self._head is not None:
             raise broken()
+        status = self._parser.get_status_code()
+        if status < _OK:
+            if status < _CONTINUE:  # a body follows, to the parser
+                raise broken()
+            self._fields.clear()
+            return
         fields = dict(self._fields)
         length = fields.get(b"content-length")
         if length is None and b"transfer-encoding" not in fields:
@@ -208,6 +210,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
 
     def on_body(self, data: bytes) -> None:
+        if self._has_ended or self._head is None:
+            raise broken()
         self._silent_bytes = 0
         self._pieces.append(data)
 

@@ -295,3 +295,26 @@ def _is_honest(answer: bytes) -> bool:
     if b"text/event-stream" in answer:
         return answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") or not answer.endswith(b"0\r\n\r\n")
     return answer.startswith(b"HTTP/1.1 200") and b" 29 30" in answer
+
+
+@pytest.mark.parametrize(
+    "status", [b"000 \r\n", b"100 Continue\r\n", b"103 Early Hints\r\nLink: <x>\r\n", b"200 OK\r\n"]
+)
+def test_what_a_model_sends_behind_its_answer_reaches_nobody(tmp_path: Path, status: bytes) -> None:
+    """In one packet with its end: it would be taken for the next answer, with headers and texts of its choice."""
+    smuggled = b"HTTP/1.1 " + status + b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nSMUGGLED"
+    answer = scripted.whole(b"{}", status=b"400 Bad Request") + smuggled
+    folder = tmp_path / "guard"
+    folder.mkdir()
+    with (
+        scripted.scripted(tmp_path / "model.sock", answer, stays=True) as server,
+        running.guard(folder, server.upstream) as started,
+        started.connect() as sock,
+    ):
+        asked = running.request_bytes(json.dumps(chat()).encode(), b"Connection: keep-alive")
+        sock.sendall(asked)
+        received = sock.recv(65536)
+        sock.sendall(running.request_bytes())
+        received += running.read_all(sock)
+        assert b"SMUGGLED" not in received
+        assert b"Link" not in received
