@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.guard import machine, measures, page, plot, runner, tables
+from bench.guard import bytecodes, machine, measures, page, plot, runner, tables
 from bench.guard.processes import Cores
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def main() -> int:
     text = tables.write(plan, results, about)
     print(text)
     if given.write:
-        PAGE.write_text(page.write(text))
+        PAGE.write_text(page.write(text, bytecodes.table()))
         PLOT.write_text(plot.draw(results))
     return 0
 

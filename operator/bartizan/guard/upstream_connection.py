@@ -14,7 +14,7 @@ from bartizan.policy.reasons import Reason
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADER_COUNT = 100
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
-_CONTINUE, _SWITCHING, _OK = 100, 101, 200
+_CONTINUE, _OK = 100, 200
 
 
 class AnswerHead(NamedTuple):
