@@ -189,7 +189,11 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         self._is_answering = True
         reply = Reply(self, request.id, has_body=request.head.method != b"HEAD")
-        answering = self._around.answer(request, reply)
+        try:
+            answering = self._around.answer(request, reply)
+        except Exception:  # noqa: BLE001 -- as where a task ends with one: no fault may reach whoever called
+            self._transport.abort()
+            return
         if answering is not None:
             self._task = self._loop.create_task(answering)
             self._task.add_done_callback(self._ended)

@@ -166,3 +166,30 @@ def test_a_source_that_comes_to_a_paused_connection_is_told_at_once() -> None:
     was_told = asyncio.Event()
     asyncio.run(run())
     assert tap.is_paused
+
+
+def test_a_fault_in_answering_at_once_ends_the_connection_and_reaches_nobody() -> None:
+    """It may be a sweep of the deadlines that had the request refused, and that must go on for all others."""
+
+    def answer(_: Request, __: Reply) -> None:
+        raise ValueError("a fault")
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reached.append(context))
+        bounds = settings.parse(running.arguments(running.ROOT, "tcp:127.0.0.1:1")).bounds
+        around = Surroundings(answer, Deadlines(), bounds, Budget(1 << 20, each=1 << 20), new_id=lambda: "req_1")
+        listener = Everyone()
+        server = await loop.create_server(lambda: ClientConnection(listener, around, around.seconds()), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request_bytes(b"", method=b"GET"))
+        async with asyncio.timeout(running.DEADLINE_SECONDS):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        server.close()
+        await server.wait_closed()
+
+    reached: list[object] = []
+    asyncio.run(run())
+    assert reached == []
