@@ -55,10 +55,8 @@ class Enforcement:
     capabilities: frozenset[str]
     slots: Slots
     whole: Whole
-
-    @property
-    def is_shared(self) -> bool:
-        return self.document.store is not None
+    is_shared: bool
+    """Whether a store counts for all replicas together."""
 
 
 def prepare(document: GuardDocument, text: bytes) -> Enforcement:
@@ -74,6 +72,7 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     verifier = Verifier(document.issuers) if document.issuers else None
     return Enforcement(
         document=document,
+        is_shared=document.store is not None,
         hash=documents.hash_of(text.strip().decode("ascii")),
         profile=PROFILES[document.protocol](Terms(document.model, document.allow_fields, document.media)),
         keys=keys,

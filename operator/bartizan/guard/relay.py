@@ -91,9 +91,7 @@ class Relay:
         if not self._is_whole:
             self._reply.end()
             return
-        self._reply.start(_OK, JSON, length=len(rest))
-        self._reply.piece(rest)
-        self._reply.flush()
+        self._reply.put(_OK, JSON, rest)
 
     async def finish(self) -> None:
         """Ends an answer that was read whole, once the caller has taken it.

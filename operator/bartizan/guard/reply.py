@@ -87,11 +87,17 @@ class Reply:
 
     def whole(self, status: int, header: bytes, body: bytes) -> None:
         """Each line of `header` with its end."""
+        self.put(status, header, body)
+        self._finish()
+
+    def put(self, status: int, header: bytes, body: bytes) -> None:
+        """As `whole`, but for the `end`, which waits until the caller has read it."""
         self.status = status
         head = self._head(status, header, b"Content-Length: %d\r\n" % len(body))
-        self.body_bytes = len(body) if self.has_body else 0
-        self._wire.write(head + body if self.has_body else head)
-        self._finish()
+        if self.has_body:
+            self.body_bytes = len(body)
+            head += body
+        self._wire.write(head)
 
     def start(self, status: int, header: bytes, *, length: int | None) -> None:
         """Begin an answer of `length` bytes, or of unknown length."""

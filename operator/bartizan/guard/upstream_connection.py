@@ -163,16 +163,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._is_begun = True
             self._receiver.head(self._head)
         if self._pieces:
-            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            data = b"".join(self._pieces)
             self._pieces.clear()
             self._receiver.piece(data)
         if not self._has_ended:
             self._receiver.flush()
-        if self._has_ended:
-            self._receiver.end()
-            self.resume()  # whoever reads the end slowly must not leave the next caller a connection that is deaf
-            self._is_reusable = self._keeps_alive
-            self._end(None)
+            return
+        self._receiver.end()
+        self.resume()  # whoever reads the end slowly must not leave the next caller a connection that is deaf
+        self._is_reusable = self._keeps_alive
+        self._end(None)
 
     def _end(self, error: Exception | None) -> None:
         self.deadline = NEVER
@@ -205,9 +205,9 @@ class UpstreamConnection(asyncio.Protocol):
             raise broken()
         # Asked here, because the parser forgets it when the message ends. Model servers close after a stream without
         # having said so, and a request that meets this closing would be lost.
-        is_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
-        self._keeps_alive = self._parser.should_keep_alive() and not is_stream
-        self._head = AnswerHead(status, fields.get(b"content-type", b""), None if length is None else int(length))
+        kind = fields.get(b"content-type", b"")
+        self._keeps_alive = self._parser.should_keep_alive() and not kind.startswith(b"text/event-stream")
+        self._head = AnswerHead(status, kind, None if length is None else int(length))
 
     def on_body(self, data: bytes) -> None:
         if self._has_ended or self._head is None:
