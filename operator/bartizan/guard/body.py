@@ -65,13 +65,16 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     if route.images is not None and (media := enforcement.document.media) is not None:
         size += sum(media.tokens - len(image) for image in route.images(value))  # held as what it costs, not as text
     most = costs.ceiling(value, size, route.account, enforcement.caps)
-    return Body(canonical, value, most, asks, wants_stream=wants_stream, shows_usage=shows_usage)
+    return Body(canonical, value, most, asks, wants_stream, shows_usage)
 
 
 def _capabilities(value: Mapping[str, Any], route: Route, allowed: frozenset[str]) -> tuple[Capability, ...]:
     """What the body asks for beyond a text; raises Refusal where that is more than `allowed`."""
+    named = value.keys() & route.asking.keys()
+    if not named:
+        return ()
     found = set()
-    for name in sorted(value.keys() & route.asking.keys()):
+    for name in sorted(named):
         asking = route.asking[name]
         if asking.is_quiet(value[name]):
             continue

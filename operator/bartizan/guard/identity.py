@@ -51,5 +51,5 @@ def judge(
     key = keys.get(key_id, _NOBODY)
     is_secret_right = hmac.compare_digest(hashlib.sha256(secret).hexdigest(), key.sha256)
     if is_secret_right and is_one_bearer and token.startswith(_PREFIX) and key is not _NOBODY:
-        return Caller(key.client, standing=key_id, key_id=key.id)
+        return Caller(key.client, key_id, key.id)
     raise refusal.bad_credential(Reason.CREDENTIAL_INVALID)
