@@ -89,7 +89,6 @@ def dry_run(rest: Rest, manifest: dict[str, Any]) -> Any:
 @settings(
     max_examples=60,
     derandomize=True,
-    deadline=None,
     database=None,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),

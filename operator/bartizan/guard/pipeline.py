@@ -75,10 +75,8 @@ class Pipeline:
         Neither raises, but on cancellation because the caller is gone.
         """
         visit = Visit(request.id, request.head, self._gate.clock(), trace=trace_context.of(request.head))
-        if (current := self._gate.documents.current) is not None and current.profile.id_header:
-            reply.also_name_id(current.profile.id_header)
         try:
-            route = self._admit(visit, request)
+            route = self._admit(visit, request, reply)
         except Exception as error:  # noqa: BLE001 -- all that is raised ends in one place
             self._end(visit, reply, error)
             return None
@@ -111,9 +109,9 @@ class Pipeline:
         finally:
             self._close(visit, reply, reason)
 
-    def _admit(self, visit: Visit, request: Request) -> Route:
+    def _admit(self, visit: Visit, request: Request, reply: Reply) -> Route:
         """The stages that wait for nothing; the rate, too, of a request that is whole."""
-        route = self._judge_front(visit, request)
+        route = self._judge_front(visit, request, reply)
         enforcement = self._identify(visit)
         is_whole = request.is_complete
         if not is_whole:  # a client over its rate hears so before its body is read
@@ -178,9 +176,11 @@ class Pipeline:
         visit.is_alone = not is_counted
         return held
 
-    def _judge_front(self, visit: Visit, request: Request) -> Route:
+    def _judge_front(self, visit: Visit, request: Request, reply: Reply) -> Route:
         current = self._gate.documents.current
         profile = current.profile if current else DEFAULT_PROFILE
+        if profile.id_header:
+            reply.also_name_id(profile.id_header)
         visit.route = profile.route_name(request.head.path)
         route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
         self._judge_time()

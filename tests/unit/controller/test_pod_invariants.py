@@ -164,7 +164,7 @@ def render(deployment: ModelDeployment) -> dict[str, Any]:
     return pod_template.build(deployment, SURROUNDINGS, document_key="key", not_before=7)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(seed=st.sampled_from(SEEDS), data=st.data())
 def test_whatever_is_accepted_the_gate_holds(seed: dict[str, Any], data: st.DataObject) -> None:
     spec = {"serving": {}, **copy.deepcopy(seed["spec"])}

@@ -62,7 +62,7 @@ def test_more_than_one_write_takes_does_not_wait_at_all(pipe: tuple[int, int]) -
 STEPS = st.lists(st.tuples(st.integers(1, MAX_LINE_BYTES), st.booleans(), st.integers(0, 3)), min_size=20, max_size=120)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS)
 def test_lines_are_whole_and_in_order_whatever_the_reader_does(steps: list[tuple[int, bool, int]]) -> None:
     reading, writing = os.pipe()

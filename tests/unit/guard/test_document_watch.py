@@ -190,7 +190,7 @@ def test_swaps_under_load_mix_nothing(tmp_path: Path, model: Model) -> None:
 FILES = st.sampled_from(["good", "torn", "foreign", "unsigned", "absent"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps=st.lists(st.tuples(FILES, st.integers(1, 30)), max_size=12))
 def test_what_is_in_force_never_gets_older_and_is_always_ours(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

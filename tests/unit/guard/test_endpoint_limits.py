@@ -97,7 +97,7 @@ def _paces(*figures: tuple[int, int]) -> tuple[Pace, ...]:
     return tuple(limits.share(limit, window, replicas=1) for limit, window in figures)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(asks=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10 * NANOSECONDS)), max_size=120))
 def test_no_order_of_clients_passes_the_endpoints_rate(asks: list[tuple[str, int]]) -> None:
     rates, now_ns, passed = Rates(FORGETFUL), 0, list[tuple[int, str]]()
@@ -167,7 +167,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(steps=STEPS)
 def test_no_interleaving_of_clients_passes_a_budget(steps: list[tuple[str, int, float]]) -> None:
     own = (tokens.share(Kind.TOTAL, 600, 60, replicas=1), tokens.share(Kind.OUTPUT, 400, 30, replicas=2))

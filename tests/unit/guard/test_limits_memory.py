@@ -295,7 +295,7 @@ class Twins:
             assert given[1] <= most[1]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(steps=STEPS)
 def test_no_order_of_requests_and_kills_gives_more_than_a_guard_that_lives(steps: list[tuple[str, int, str]]) -> None:
     with TemporaryDirectory() as name, all_closed():

@@ -42,6 +42,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "FieldUnknown": (400, "unknown_parameter"),
     "FieldInvalid": (400, "invalid_value"),
     "ModelNotServed": (404, "model_not_found"),
+    "CapabilityNotAllowed": (403, "capability_not_allowed"),
     "RateLimited": (429, "rate_limit_exceeded"),
     "EndpointRateLimited": (429, "rate_limit_exceeded"),
     "TokensLimited": (429, "rate_limit_exceeded"),
@@ -170,6 +171,11 @@ def _input_too_long(folder: Path, model: Model) -> None:
         _hold(guard, "InputTooLong", lambda: guard.ask(chat("x" * 100)))
 
 
+def _capability_not_allowed(folder: Path, model: Model) -> None:
+    with running.guard(folder, model.upstream, given=document(capabilities=("Tools",))) as guard:
+        _hold(guard, "CapabilityNotAllowed", lambda: guard.ask(chat(n=2)))
+
+
 def _output_too_long(folder: Path, model: Model) -> None:
     given = document(max_output_tokens=10, excess_output="Reject")
     with running.guard(folder, model.upstream, given=given) as guard:
@@ -248,6 +254,7 @@ WITH_PREPARATION = {
     "EndpointTokensLimited": _endpoint_tokens_limited,
     "TokensNeverFit": _tokens_never_fit,
     "InputTooLong": _input_too_long,
+    "CapabilityNotAllowed": _capability_not_allowed,
     "OutputTooLong": _output_too_long,
     "ConcurrencyLimited": _concurrency_limited,
     "Overloaded": _overloaded,

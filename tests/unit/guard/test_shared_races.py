@@ -201,7 +201,7 @@ async def _run(race: Race, steps: list[tuple[str, int, str, int]]) -> None:
     await race.end_all()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=st.lists(STEP, max_size=60))
 def test_three_guards_of_one_store_never_pass_a_limit(server: Valkey, steps: list[Any]) -> None:
     async def run() -> None:
@@ -219,7 +219,7 @@ def test_three_guards_of_one_store_never_pass_a_limit(server: Valkey, steps: lis
     asyncio.run(run())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=st.lists(st.one_of(STEP, STEP, BREAKS), max_size=60))
 def test_nothing_is_given_twice_once_all_guards_reach_the_store_again(server: Valkey, steps: list[Any]) -> None:
     async def run() -> None:

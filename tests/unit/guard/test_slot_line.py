@@ -77,7 +77,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(steps=STEPS)
 def test_no_order_of_coming_and_leaving_leaks_or_passes_a_cap(steps: list[tuple[str, int, str]]) -> None:
     async def run() -> None:

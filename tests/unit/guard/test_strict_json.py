@@ -110,7 +110,7 @@ def test_what_stands_in_strings_counts_for_one_value(text: str) -> None:
     assert strict_json.parse(body)["content"] == text
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(VALUES)
 def test_values_are_counted_as_they_are(value: Any) -> None:
     """Beside text that looks like structure and makes them look twice."""

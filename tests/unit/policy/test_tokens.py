@@ -119,7 +119,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(steps=STEPS, output=st.integers(100, 900))
 def test_no_interleaving_passes_a_budget(steps: list[tuple[str, int, float]], output: int) -> None:
     race = Race(
