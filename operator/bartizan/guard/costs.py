@@ -75,13 +75,21 @@ def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Ca
     if size_bytes > caps.max_input_tokens * MOST_BYTES_A_TOKEN:
         message = f"The request's text is longer than {caps.max_input_tokens} tokens can be; shorten it."
         raise Refusal(Reason.INPUT_TOO_LONG, message)
-    items = body.get(account.items)
-    count = len(items) if isinstance(items, list) else 1
     answers = _largest(body, account.choices, least=1)
     if account.each_item_is_answered:
-        answers *= count
+        answers *= items(body, account)
     each = caps.max_output_tokens if account.says_no_output else _largest(body, account.output, least=0)
-    return Amount(size_bytes + count * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens, each * answers)
+    return Amount(size_bytes + fixed(body, account, caps), each * answers)
+
+
+def items(body: Mapping[str, Any], account: Account) -> int:
+    found = body.get(account.items)
+    return len(found) if isinstance(found, list) else 1
+
+
+def fixed(body: Mapping[str, Any], account: Account, caps: Caps) -> int:
+    """The tokens that the model reads beside the text, whatever it says."""
+    return items(body, account) * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens
 
 
 def _largest(body: Mapping[str, Any], names: tuple[str, ...], *, least: int) -> int:

@@ -38,6 +38,7 @@ from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
 from bartizan.guard.tls import TlsWatch
 from bartizan.guard.tls_connection import TlsConnection
+from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
@@ -75,8 +76,7 @@ def build(chosen: Settings) -> Parts:
     documents = _watch_document(chosen, metrics, underway, shared=shared)
     endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
     farewell = Farewell(farewell_seconds=chosen.farewell_seconds, drain_seconds=chosen.drain_seconds)
-    slots = Slots()
-    sink = DescriptorSink(sys.stdout.fileno())
+    slots, sink = Slots(), DescriptorSink(sys.stdout.fileno())
     gate = Gate(
         documents=documents,
         upstream=upstream,
@@ -92,6 +92,7 @@ def build(chosen: Settings) -> Parts:
         clock=time.monotonic,
         wall_clock=time.time,
         is_draining=lambda: farewell.refuses,
+        tokenizer=Tokenizer(chosen.tokenizer) if chosen.tokenizer else None,
     )
     tls = TlsWatch(chosen.tls) if chosen.tls else None
     state = Status(
@@ -100,6 +101,7 @@ def build(chosen: Settings) -> Parts:
         shared=shared,
         endpoint=endpoint,
         tls=tls,
+        tokenizer=gate.tokenizer,
         is_draining=lambda: farewell.has_begun,
         is_drained=lambda: farewell.is_over(listener, slots),
         now=time.time,
@@ -150,6 +152,9 @@ async def _serve(chosen: Settings) -> int:
     if parts.tls is not None:
         parts.tls.look()
         work.append(parts.tls.run())
+    if (tokenizer := parts.gate.tokenizer) is not None:
+        tokenizer.look()  # before anybody is served: reading it keeps the interpreter busy
+        work.append(tokenizer.run())
     background = [_watch(running, parts.farewell) for running in work]
     ports = {"port": await _open_gate(chosen, parts), **await _open_pages(chosen, parts)}
     log.info("guard started", endpoint=parts.status.endpoint, upstream=str(chosen.upstream), **ports)
@@ -223,6 +228,7 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
         metrics.document_good.set(gate.documents.is_good)
         metrics.limits_kept.set(gate.shared.own.memory.reason is Reason.LIMITS_KEPT)
         metrics.store_up.set(gate.shared.is_configured and not gate.shared.is_away)
+        metrics.tokenizer_good.set(gate.tokenizer is not None and gate.tokenizer.is_good)
         if parts.tls is not None:
             metrics.tls_good.labels("guard").set(parts.tls.is_good)
             if parts.tls.current is not None:

@@ -68,6 +68,11 @@ class Metrics:
             "Version of the document in force (Unix milliseconds); 0 without one.",
             registry=self.registry,
         )
+        self.tokenizer_good = Gauge(
+            "bartizan_guard_tokenizer_good",
+            "1 while long input can be counted with the model's tokenizer, 0 while it cannot, or there is none.",
+            registry=self.registry,
+        )
         self.document_good = Gauge(
             "bartizan_guard_document_good",
             "1 while the document's file is what is in force, 0 while it is absent or refused.",

@@ -25,6 +25,7 @@ from bartizan.guard.reply import JSON, Reply
 from bartizan.guard.request import Request
 from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
+from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.underway import Cut, Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
@@ -63,6 +64,8 @@ class Gate:
     wall_clock: Callable[[], float]
     """Unix time, which tokens' dates are held against."""
     is_draining: Callable[[], bool]
+    tokenizer: Tokenizer | None = None
+    """Counts what bytes alone do not judge, where the owner has named one."""
 
 
 class Pipeline:
@@ -144,6 +147,10 @@ class Pipeline:
             if enforcement.is_shared
             else gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
         ):
+            if (
+                gate.tokenizer is not None and judged is not None
+            ):  # within the slot: nobody counts more than may be under way
+                await gate.tokenizer.judge(judged, route, enforcement)
             if gate.documents.current is not enforcement:
                 self._identify(visit)  # a wait must not outlive the key
             self._judge_time()  # nor begin what the pod's end has no time for

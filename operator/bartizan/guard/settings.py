@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from bartizan.guard import tokenizer_file
 from bartizan.guard.tls import Files
 from bartizan.policy import keys
 from bartizan.policy.document import EndpointRef
@@ -57,6 +58,8 @@ class Settings:
     bounds: Bounds
     tls: Files | None
     """The pair for the clients' port; None for plain HTTP."""
+    tokenizer: tokenizer_file.Place | None
+    """Where the model's tokenizer lies; without one input is judged by its bytes alone."""
     farewell_seconds: float
     drain_seconds: float
 
@@ -88,9 +91,15 @@ def parse(arguments: list[str]) -> Settings:
             waiting_bytes=given.max_waiting_bytes,
         ),
         tls=Files(given.tls_certificate, given.tls_key) if given.tls_key else None,
+        tokenizer=_tokenizer(given),
         farewell_seconds=given.farewell_seconds,
         drain_seconds=given.drain_seconds,
     )
+
+
+def _tokenizer(given: argparse.Namespace) -> tokenizer_file.Place | None:
+    directory: Path | None = given.tokenizer_directory
+    return tokenizer_file.Place(directory, given.tokenizer_path) if directory else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,6 +145,14 @@ def _declare_places(parser: argparse.ArgumentParser) -> None:
         help="the clients' port speaks TLS, with this certificate and its chain (PEM); watched (default: plain HTTP)",
     )  # fmt: skip
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM); watched")
+    parser.add_argument(
+        "--tokenizer-directory", type=Path, metavar="DIRECTORY",
+        help="holds the model's tokenizer, with which long input is counted (default: it is judged by its bytes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokenizer-path", default="tokenizer.json", metavar="PATH",
+        help="the tokenizer's file within that directory, out of which no link may lead (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--status-port", type=int, default=8081, help="read-only status port (default %(default)s)")
     parser.add_argument("--metrics-port", type=int, default=9090, help="Prometheus' port (default %(default)s)")
 

@@ -11,6 +11,7 @@ from bartizan.guard.get_server import Page, Pages
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.shared import SharedLimits
 from bartizan.guard.tls import TlsWatch
+from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.upstream import Upstream
 from bartizan.policy import certificates
 from bartizan.policy.reasons import Reason
@@ -24,6 +25,7 @@ class Status:
     shared: SharedLimits
     endpoint: str
     tls: TlsWatch | None
+    tokenizer: Tokenizer | None
     is_draining: Callable[[], bool]
     is_drained: Callable[[], bool]
     now: Callable[[], float]
@@ -73,6 +75,7 @@ class Status:
             "documentReason": self.documents.reason,
             "limitsReason": self.limits_reason,
             "tls": _described(self.tls, self.now()),
+            "tokenizerReason": self.tokenizer.reason if self.tokenizer else None,
             "endpoint": self.endpoint,
             "version": VERSION,
         }

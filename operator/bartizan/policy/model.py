@@ -172,6 +172,14 @@ class RequestCaps:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokenizer:
+    """The model's tokenizer.json: a volume of the template that nothing in the pod can write, and a path within it."""
+
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`concurrent` is the endpoint's cap, `concurrent_per_client` each client's; both over all replicas together."""
 
@@ -185,6 +193,8 @@ class Limits:
     """How many requests may wait for a slot, and for how long; none, where they are 0."""
     store: str | None = None
     """Name of the installation's store in which the guards count together; without one each has its share."""
+    tokenizer: Tokenizer | None = None
+    """What input is counted with; without one only its bytes are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bartizan.policy import names
 from bartizan.policy.model import Identity, ModelDeployment, Problem, Serving, Spec
 from bartizan.policy.nodes import Node, show
 from bartizan.policy.protocols import Protocol
-from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy
+from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy, tokenizer
 from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
 from bartizan.policy.template import allow_list
 from bartizan.policy.template.place import Place
@@ -61,6 +61,8 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     _judge_tls(spec_node, served, identity)
     place = Place(identity.name, served, limits.max_stream_seconds(section.get("limits", {})))
     template = allow_list.judge(spec_node.key("template", {} if wish is None else wish), place)
+    limits_node = spec_node.key("limits", None).key("tokenizer", None)
+    tokenizer.judge_volume(limits_node, section.get("limits", {}).get("tokenizer", {}), template.spec)
     if problems:
         return _listed(problems)
     spec = Spec(

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
     UPSTREAM_BROKEN = "UpstreamBroken"
     UPSTREAM_TIMEOUT = "UpstreamTimeout"
+    TOKENIZER_UNAVAILABLE = "TokenizerUnavailable"
     AUDIT_UNAVAILABLE = "AuditUnavailable"
     INTERNAL_FAULT = "InternalFault"
 
@@ -69,6 +70,8 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "StoreUnavailable"
     TLS_PAIR_ABSENT = "TlsPairAbsent"
     TLS_PAIR_REFUSED = "TlsPairRefused"
+    TOKENIZER_ABSENT = "TokenizerAbsent"
+    TOKENIZER_REFUSED = "TokenizerRefused"
     SOCKET_ABSENT = "SocketAbsent"
     SOCKET_STALE = "SocketStale"
     SOCKET_FORBIDDEN = "SocketForbidden"
@@ -150,7 +153,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TOKENS_LIMITED: "The client's token budget has no room for what the request may cost; it refills with time.",
     Reason.ENDPOINT_TOKENS_LIMITED: "The token budget of all clients together has no room; it refills with time.",
     Reason.TOKENS_NEVER_FIT: "The request may cost more tokens than one of the client's budgets holds at all.",
-    Reason.INPUT_TOO_LONG: "The request's text cannot be read within `limits.maxInputTokens`.",
+    Reason.INPUT_TOO_LONG: "The request has more tokens than `limits.maxInputTokens`, or more text than they can be.",
     Reason.OUTPUT_TOO_LONG: "The request asks for more output than `limits.maxOutputTokens`; `excessOutput` is Reject.",
     Reason.ANSWER_TOO_LONG: "The model sent more tokens than the request was let through for; the answer was cut.",
     Reason.STREAM_TOO_LONG: "A stream went on for longer than `limits.maxStreamSeconds`; it was cut.",
@@ -160,6 +163,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",
     Reason.UPSTREAM_BROKEN: "The model's server broke off, sent what is not HTTP, or refused the guard itself.",
     Reason.UPSTREAM_TIMEOUT: "The model's server took longer than the deadline.",
+    Reason.TOKENIZER_UNAVAILABLE: "The request is so long that its tokens must be counted, and they cannot be now.",
     Reason.AUDIT_UNAVAILABLE: "The audit cannot be written, so nothing is let through.",
     Reason.INTERNAL_FAULT: "A fault inside the guard; whatever its cause, the request is refused.",
     Reason.GUARD_READY: "A valid document is enforced and the model's server answers.",
@@ -174,6 +178,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.STORE_UNAVAILABLE: "The store in which guards count together is away: each holds its share of the limits.",
     Reason.TLS_PAIR_ABSENT: "Certificate or key is not there; the last good pair stays in use, if there was one.",
     Reason.TLS_PAIR_REFUSED: "Certificate and key cannot be used together; the last good pair stays in use.",
+    Reason.TOKENIZER_ABSENT: "The tokenizer's file cannot be read (yet): what must be counted is refused.",
+    Reason.TOKENIZER_REFUSED: "The tokenizer's file is none, or fails: what must be counted is refused.",
     Reason.SOCKET_ABSENT: "The model's socket does not exist (yet).",
     Reason.SOCKET_STALE: "The model's socket exists and nobody listens on it.",
     Reason.SOCKET_FORBIDDEN: "The guard may not connect to the model's socket.",

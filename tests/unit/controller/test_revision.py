@@ -106,3 +106,4 @@ def test_only_what_pods_are_made_from_restarts_them() -> None:
     assert revision.pod_inputs(worlds.spec(replicas=7, limits={"concurrent": 1}, access={})) == before
     assert revision.pod_inputs(worlds.spec(serving={"transport": "Loopback"})) != before
     assert revision.pod_inputs(worlds.spec(template={})) != before
+    assert revision.pod_inputs(worlds.spec(limits={"tokenizer": {"volume": "models"}})) != before, "guards mount it"

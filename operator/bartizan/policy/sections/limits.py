@@ -8,6 +8,7 @@ from bartizan.policy import durations, grace
 from bartizan.policy.limits import Scope
 from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
+from bartizan.policy.sections import tokenizer
 from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Whole
 from bartizan.policy.tokens import Kind
 
@@ -85,6 +86,7 @@ _SHAPE = Record(
             {"size": Whole(1, MOST_QUEUED), "seconds": Whole(1, LONGEST_QUEUE_SECONDS)}, required=("size", "seconds")
         ),
         "store": OWN_NAME,
+        "tokenizer": tokenizer.SHAPE,
     }
 )
 
@@ -123,4 +125,5 @@ def build(section: Mapping[str, Any]) -> Limits:
         queue_size=section.get("queue", {}).get("size", 0),
         queue_seconds=section.get("queue", {}).get("seconds", 0),
         store=section.get("store"),
+        tokenizer=tokenizer.build(section.get("tokenizer", {})),
     )
