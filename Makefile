@@ -101,6 +101,7 @@ faults: $(VENV)/.complete ## Strike a guard under load N times with each fault: 
 bench: bench-cluster bench-node bench-guard ## Print every figure that the docs name
 bench-cluster: $(VENV)/.complete ## Figures against an API server: apply to objects, steady state; the guard's memory
 	@$(RUN) python bench/guard_memory.py
+	@$(RUN) python bench/tokenizer.py
 	@$(RUN) python bench/apply_latency.py
 	@$(RUN) python bench/steady_state.py
 bench-node: $(VENV)/.complete ## Figures on a node: apply to Ready, changed document to enforced

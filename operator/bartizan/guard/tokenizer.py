@@ -16,8 +16,8 @@ RETRY_SECONDS = 5
 MOST_CHARACTERS = 32 << 10
 """Of one portion: some 10 ms of the thread, which callers take in turns, and 6 MiB while it is counted."""
 MOST_TEXTS = 512
-COUNT_SECONDS = 10
-"""For all of one request: two megabytes take about one, so this is for many at once, or a tokenizer that hangs."""
+COUNT_SECONDS = 30
+"""For all of one request: two megabytes take one to five, so this is for many at once, or a tokenizer that hangs."""
 
 
 class Tokenizer:

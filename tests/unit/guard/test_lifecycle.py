@@ -195,7 +195,7 @@ def test_many_callers_at_once_get_their_own_answers(guard: Guard) -> None:
 def test_a_running_guard_imports_nothing_heavy() -> None:
     script = (
         "import sys, bartizan.guard.main\n"
-        "heavy = {'kopf', 'kubernetes', 'aiohttp', 'yaml', 'requests', 'pydantic'}\n"
+        "heavy = {'kopf', 'kubernetes', 'aiohttp', 'yaml', 'requests', 'pydantic', 'tokenizers', 'huggingface_hub'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))\n"
     )
     environment = {"PYTHONPATH": str(running.ROOT / "operator")}
