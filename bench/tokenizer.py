@@ -16,6 +16,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 from tests.unit.guard import running  # noqa: E402 -- the checkout is not installed
 from tests.unit.guard import tokenizers_made as made  # noqa: E402 -- the same
 
+from bartizan.policy.document import GuardDocument  # noqa: E402 -- the same
+
 VOCABULARIES = (100_000, 150_000, 262_000)
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 TEXT_BYTES = 1_900_000
@@ -41,7 +43,7 @@ def main() -> None:
                 print(f"  afterwards {guard.rss_mib():5.1f} MiB, at most {_peak(guard):5.1f} MiB")
 
 
-def _limited() -> running.GuardDocument:
+def _limited() -> GuardDocument:
     """What is asked here is within the 16 bytes for each token, and has more of them."""
     return running.document(max_input_tokens=TEXT_BYTES // 15)
 
