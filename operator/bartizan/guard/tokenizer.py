@@ -14,10 +14,12 @@ from bartizan.policy.reasons import Reason
 
 RETRY_SECONDS = 5
 MOST_CHARACTERS = 32 << 10
-"""Of one portion: some 10 ms of the thread, which callers take in turns, and 6 MiB while it is counted."""
+"""Of one portion: some 10 to 40 ms of the thread, which callers take in turns, and 6 MiB while it is counted."""
 MOST_TEXTS = 512
 COUNT_SECONDS = 30
-"""For all of one request: two megabytes take one to five, so this is for many at once, or a tokenizer that hangs."""
+"""For all of one request: two megabytes take up to three, so this is for many at once, or a tokenizer that hangs."""
+
+UNCOUNTED = "So long a request must be counted, and cannot be now; try again shortly, or shorten it."
 
 
 class Tokenizer:
@@ -81,7 +83,7 @@ class Tokenizer:
 
     async def _count(self, texts: list[str]) -> int:
         if self._reader is None:
-            raise unavailable(Reason.TOKENIZER_UNAVAILABLE)
+            raise unavailable(Reason.TOKENIZER_UNAVAILABLE, UNCOUNTED)
         try:
             async with asyncio.timeout(COUNT_SECONDS):
                 return await self._count_in_turns(self._reader, model_texts.jobs(texts, MOST_CHARACTERS, MOST_TEXTS))
@@ -89,7 +91,7 @@ class Tokenizer:
             if self.is_good:
                 log.warning("tokenizer fails", why=str(error) or "a request's text takes too long to be counted")
             self.reason = Reason.TOKENIZER_REFUSED
-            raise unavailable(Reason.TOKENIZER_UNAVAILABLE) from error
+            raise unavailable(Reason.TOKENIZER_UNAVAILABLE, UNCOUNTED) from error
 
     async def _count_in_turns(self, reader: Reader, jobs: Iterable[list[str]]) -> int:
         """One portion after the other, so that others' come in between; who leaves has no more than one in line."""

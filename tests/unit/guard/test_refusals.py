@@ -59,6 +59,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "UpstreamUnavailable": (503, "service_unavailable"),
     "UpstreamBroken": (502, "upstream_broken"),
     "UpstreamTimeout": (504, "upstream_timeout"),
+    "TokenizerUnavailable": (503, "service_unavailable"),
     "AuditUnavailable": (503, "service_unavailable"),
     "InternalFault": (500, "internal_error"),
 }
@@ -207,6 +208,12 @@ def _draining(folder: Path, model: Model) -> None:
         _hold(guard, "Draining", ask)
 
 
+def _tokenizer_unavailable(folder: Path, model: Model) -> None:
+    flags = ("--tokenizer-directory", str(folder / "absent"))
+    with running.guard(folder, model.upstream, *flags, given=document(max_input_tokens=100)) as guard:
+        _hold(guard, "TokenizerUnavailable", lambda: guard.ask(chat("a " * 100)))
+
+
 def _document_absent(folder: Path, model: Model) -> None:
     with running.guard(folder, model.upstream, given=None) as guard:
         _hold(guard, "DocumentAbsent", lambda: guard.ask(chat()))
@@ -259,6 +266,7 @@ WITH_PREPARATION = {
     "ConcurrencyLimited": _concurrency_limited,
     "Overloaded": _overloaded,
     "Draining": _draining,
+    "TokenizerUnavailable": _tokenizer_unavailable,
     "DocumentAbsent": _document_absent,
     "UpstreamUnavailable": _upstream_unavailable,
     "UpstreamBroken": _upstream_broken,

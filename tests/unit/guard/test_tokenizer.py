@@ -150,7 +150,7 @@ def test_without_a_good_file_what_must_be_counted_is_refused(
     spoil(mount / "tokenizer.json")
     with running.guard(tmp_path, model.upstream, *made.flags(mount), given=limited()) as started:
         refused = started.ask(made.chat(100))
-        assert (refused.status, refused.code) == (503, "tokenizer_unavailable")
+        assert (refused.status, refused.code) == (503, "service_unavailable")
         assert int(refused.headers["Retry-After"]) > 0
         assert started.ask(running.chat("short")).status == 200
         wanted = "TokenizerAbsent" if spoil is _absent else "TokenizerRefused"

@@ -30,6 +30,7 @@ _CODES = {
     Reason.MODEL_NOT_SERVED: "model_not_found",
     Reason.FIELD_UNKNOWN: "unknown_parameter",
     Reason.FIELD_INVALID: "invalid_value",
+    Reason.TOKENIZER_UNAVAILABLE: "service_unavailable",
     Reason.AUDIT_UNAVAILABLE: "service_unavailable",
     Reason.DOCUMENT_ABSENT: "service_unavailable",
     Reason.UPSTREAM_UNAVAILABLE: "service_unavailable",
