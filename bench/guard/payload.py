@@ -9,6 +9,8 @@ _WORDS = (
     "wrote:", "it's", "slack", "—", "über", "alles",
 )  # fmt: skip
 KIB = 1024
+MOST_TOKENS = 1_000_000
+"""A stream goes on as long as it is measured: the guard cuts one that is longer than it was told to be."""
 
 
 def chat(size: int, *, stream: str = "") -> bytes:
@@ -26,7 +28,7 @@ def _encoded(text: str, stream: str) -> bytes:
         {"role": "system", "content": "You explain the sea to children."},
         {"role": "user", "content": f"{stream} {text}"},
     ]
-    asked = {"model": "demo", "messages": messages, "max_tokens": 200, "temperature": 0.2}
+    asked = {"model": "demo", "messages": messages, "max_tokens": MOST_TOKENS if stream else 200, "temperature": 0.2}
     return json.dumps(asked | ({"stream": True} if stream else {}), ensure_ascii=False).encode()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from bench.guard import payload
 from bench.guard.installing import python_environment
 from bench.guard.peers.contract import CLIENTS, Limit, Peer, Place, Running, await_answer, bearer, free_port
 from bench.guard.processes import Streams, started
@@ -125,7 +126,7 @@ def _json_fields() -> Config:
 def _json_rules() -> Config:
     """Lets the declared model through with as many tokens as are allowed, and nothing else."""
     is_model = _field("model", {"string_match": {"exact": "demo"}})
-    is_bounded = _field("max_tokens", {"double_match": {"range": {"start": 1, "end": 4001}}})
+    is_bounded = _field("max_tokens", {"double_match": {"range": {"start": 1, "end": payload.MOST_TOKENS + 1}}})
     policy = {"permissions": [{"any": True}], "principals": [{"and_ids": {"ids": [is_model, is_bounded]}}]}
     return _filter("rbac", "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {"allowed": policy}})
 
