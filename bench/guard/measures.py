@@ -26,6 +26,7 @@ NEIGHBOUR_LIMIT = Limit(50, 1)
 HONEST_RATE = 0.8
 """Part of its limit that each honest client uses."""
 
+SERVERS = ("floor-uvicorn", "floor-granian")
 EVERYBODY = ("guard", "floor", "envoy", "envoy-keyed", "envoy-ruled", "portkey", "litellm")
 
 
@@ -170,7 +171,7 @@ _SPENT = Limit(1, 3600)
 _LATENCY = ("added_p50_us", "added_p99_us", "cpu_us")
 
 ALL = (
-    Measure("P1", "A 1 KB chat request", ("cpu_us", "per_second"), small),
+    Measure("P1", "A 1 KB chat request", ("cpu_us", "per_second"), small, (*EVERYBODY, *SERVERS)),
     Measure("P2", "A chat request with a 32 KB prompt", ("cpu_us", "per_second"), large),
     Measure("P3a", "A refused request: bad key", ("cpu_us", "per_second"), bad_key, _GATES),
     Measure("P3b", "A refused request: over the limit", ("cpu_us", "per_second"), over_limit, _GATES, _SPENT),

@@ -30,6 +30,7 @@ _AFTER = """
   somebody reads, metrics. Envoy is built to the same ends with filters of its own: `api_key_auth`, `local_ratelimit`
   with a bucket for each client, `json_to_metadata` with `rbac`; it writes no access log. Its JSON rules look at three
   fields, the guard's schema at all of them.
+- uvicorn and Granian run the floor as an ASGI application, to show what a protocol of one's own is worth.
 - Envoy closes the connection of a caller that it refuses before it has read the body; its callers connect anew each
   time, and that is part of what its refusal costs.
 - Honest clients ask at 0.8 of their limit; in P12 their p99 includes what the load generator itself takes to send the

@@ -13,7 +13,7 @@ import uvloop
 from bench.guard import processes
 from bench.guard.installing import NotRun
 from bench.guard.measures import Measure
-from bench.guard.peers import direct, envoy, floor, guard, litellm, portkey
+from bench.guard.peers import direct, envoy, floor, guard, litellm, portkey, servers
 from bench.guard.peers.contract import Limit, Peer, Place, Running
 from bench.guard.processes import Cores, Streams, started
 from bench.guard.results import Results
@@ -21,7 +21,7 @@ from bench.guard.subject import Figures, Subject
 
 PEERS = {
     peer.name: peer
-    for peer in (guard.PEER, floor.PEER, direct.PEER, *envoy.PEERS, portkey.PEER, litellm.PEER)
+    for peer in (guard.PEER, floor.PEER, *servers.PEERS, direct.PEER, *envoy.PEERS, portkey.PEER, litellm.PEER)
 }  # fmt: skip
 
 
