@@ -42,7 +42,7 @@ def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app
         for pod in endpoint.pods():
             victims.kill(endpoint.stage, pod, program)
             until(lambda pod=pod: has_restarted(endpoint, before, pod, CONTAINERS[program], 1), "it is back")  # type: ignore[misc]
-        evidence.collect(endpoint)
+            evidence.collect(endpoint)  # while it is there: a kubelet keeps few logs of dead containers
         for pod in endpoint.pods():
             victims.kill(endpoint.stage, pod, program)
         for pod in endpoint.pods():
