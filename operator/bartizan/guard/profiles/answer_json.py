@@ -1,6 +1,7 @@
 """JSON in a model's answers: read, shown string by string to the seam, written again."""
 
 import json
+import math
 from collections.abc import Container
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -17,7 +18,15 @@ def _no_number(name: str) -> Any:  # noqa: ANN401
     raise AnswerError(f"{name} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+def _finite(text: str) -> float:
+    """1e999 is a number in JSON and infinity to whoever reads it; it could not be written again."""
+    number = float(text)
+    if math.isinf(number):
+        raise AnswerError("a number that is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
