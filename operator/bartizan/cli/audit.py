@@ -57,8 +57,9 @@ class Chain:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check the hash chains of guards' audits: that no line was changed, taken out or put in. Lines of other "
-        "programs are passed over. Exit code 1 if a chain is broken, or there is none."
+        "Check the hash chains of guards' audits: no line was changed, taken out or put in, unless the chain was made "
+        "anew from there or ends there. Lines of other programs are passed over. Exit code 1 if a chain is broken, or "
+        "there is none."
     )
     parser.add_argument("action", choices=["verify"])
     parser.add_argument("files", nargs="*", metavar="FILE", help="logs in the order of time; standard input by default")
@@ -73,9 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
             return 2
         chains, damaged = verify(_lines(files or [sys.stdin.buffer]))
     for chain in chains:
-        print(*chain.told(), sep="\n")
+        print(*map(_shown, chain.told()), sep="\n")
     for text in damaged:
-        print(f"BROKEN: {text}")
+        print(_shown(f"BROKEN: {text}"))
     if not chains:
         print('no line of an audit is there: pipe in the log of the container "bartizan-guard"')
     is_whole = bool(chains) and not damaged and not any(chain.breaks for chain in chains)
@@ -95,7 +96,7 @@ def verify(lines: Iterable[bytes]) -> tuple[list[Chain], list[str]]:
         try:
             entry = json.loads(text)
             _take(chains, entry, hashlib.sha256(text).hexdigest())
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             damaged.append(f"line {place} of the input cannot be read: {error!r}")
     return list(chains.values()), damaged
 
@@ -113,6 +114,11 @@ def _take(chains: dict[str, Chain], entry: dict[str, Any], digest: str) -> None:
         chain.breaks.append(f"line {chain.number} or {number} was changed: they do not follow from each other")
     chain.number, chain.digest = number, digest
     chain.follow(entry)
+
+
+def _shown(text: str) -> str:
+    """Without what would move a terminal: a log may hold anybody's lines."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _lines(files: Iterable[BinaryIO]) -> Iterator[bytes]:

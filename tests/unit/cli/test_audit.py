@@ -110,3 +110,14 @@ def test_standard_input_is_read_and_a_file_that_is_not_there_is_named(tmp_path: 
     assert (piped.returncode, piped.stdout.splitlines()[-1]) == (0, b"whole")
     gone = subprocess.run([*command, str(tmp_path / "gone")], capture_output=True, check=False)
     assert (gone.returncode, b"gone: cannot be read: No such file" in gone.stderr) == (2, True)
+
+
+def test_a_hostile_line_neither_breaks_the_reader_nor_moves_the_terminal(
+    tmp_path: Path, log: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nested = b'{"audit":' + b"[" * 200_000 + b"\n"
+    named = b'{"audit":"start","at":"t","endpoint":"\\u001b[2J","chain":"\\u001b]0;x","number":0,"lost":0,"previous":"'
+    code, out = verify(tmp_path, [*log, nested, named + b"0" * 64 + b'"}\n'], capsys)
+    assert code == 1
+    assert "cannot be read" in out
+    assert "\x1b" not in out
