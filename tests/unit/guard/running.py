@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.unit.guard import socket_queues
+
 from bartizan.policy import document as documents
 from bartizan.policy import keys
 from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
@@ -25,8 +27,6 @@ from bartizan.policy.model import Identity
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20.0
-ESTABLISHED, CLOSE_WAIT = "01", "08"
-"""States of a connection in /proc/net/tcp that its owner has not closed."""
 ROOT_KEY = keys.Hidden(b"test root of exactly 32 bytes...")
 SIGNING_KEY = keys.signing_key(ROOT_KEY)
 IDENTITY = Identity(namespace="ml", name="llama", uid="uid-1", namespace_uid="namespace-uid-1")
@@ -207,13 +207,7 @@ class Guard:
 
 def queues(guard: Guard, sock: socket.socket) -> tuple[int, int] | None:
     """Bytes that the kernel holds at the guard's end: not taken by the caller, not read yet; None when it is closed."""
-    ends = (f":{guard.port:04X}", f":{sock.getsockname()[1]:04X}")
-    for line in Path(f"/proc/{guard.process.pid}/net/tcp").read_text().splitlines()[1:]:
-        _, here, there, state, held, *_ = line.split()
-        if here.endswith(ends[0]) and there.endswith(ends[1]) and state in (ESTABLISHED, CLOSE_WAIT):
-            untaken, _, unread = held.partition(":")
-            return int(untaken, 16), int(unread, 16)
-    return None
+    return socket_queues.of(guard.port, sock)
 
 
 def is_all_read(guard: Guard, sock: socket.socket) -> bool:

@@ -18,6 +18,7 @@ class Scripted:
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     closed: int = 0
+    talks: dict[threading.Thread, socket.socket] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -31,7 +32,9 @@ class Scripted:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
+            thread = threading.Thread(target=self.talk, args=(sock,), daemon=True)
+            self.talks[thread] = sock
+            thread.start()
 
     def talk(self, sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):
@@ -43,6 +46,13 @@ class Scripted:
             else:
                 self.gone.set()
         self.closed += 1
+
+    def leave(self) -> None:
+        """End what is still open: a guard that lives on must ask whoever serves here next."""
+        for thread, sock in self.talks.items():
+            with contextlib.suppress(OSError):  # closed already
+                sock.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextlib.contextmanager
@@ -56,6 +66,8 @@ def scripted(path: Path, answer: bytes = b"", *, stays: bool = False) -> Iterato
         yield server
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+    server.leave()
+    path.unlink()
 
 
 def whole(body: bytes, *lines: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json") -> bytes:

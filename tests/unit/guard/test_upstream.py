@@ -22,18 +22,22 @@ ANSWER = b'{"choices":[]}'
 EVENT = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the model's server listens: each test's own, one after another."""
+    return tmp_path_factory.mktemp("scripted") / "model.sock"
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Scripted]:
-    with scripted.scripted(tmp_path / "model.sock") as started:
+def server(place: Path) -> Iterator[Scripted]:
+    with scripted.scripted(place) as started:
         yield started
 
 
-@pytest.fixture
-def before(tmp_path: Path, server: Scripted) -> Iterator[Guard]:
-    """A guard before the scripted server."""
-    folder = tmp_path / "guard"
-    folder.mkdir()
-    with running.guard(folder, server.upstream, "--answer-seconds", "1") as started:
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Iterator[Guard]:
+    """A guard before the scripted servers."""
+    with running.guard(tmp_path_factory.mktemp("before"), f"unix:{place}", "--answer-seconds", "1") as started:
         yield started
 
 
