@@ -13,7 +13,7 @@ from tests.unit.guard.inspectors import HoldBack
 from bartizan.guard.answers import Streamed
 from bartizan.guard.event_stream import EventStream
 from bartizan.guard.inspection import Inspector, Place
-from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
+from bartizan.guard.profiles.openai_answers import DONE, NAMES, REASONS, ChunkReader
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.tally import Tally
 
@@ -28,8 +28,10 @@ class Recorder(HoldBack):
     def __init__(self, most: int) -> None:
         super().__init__(most)
         self.given: Texts = defaultdict(str)
+        self.words: set[str] = set()
 
     def answer(self, place: Place, text: str) -> str:
+        self.words.add(text)
         given = super().answer(place, text)
         self.given[place] += given
         return given
@@ -90,6 +92,7 @@ def _judge_seen(output: bytes, inspector: Recorder) -> None:
         if event.data is None or event.data == DONE:
             continue
         for choice in json.loads(event.data)["choices"]:
+            assert _names(choice) - NAMES <= inspector.words, "a name that the seam has not seen"
             for path, text in _texts(choice, ()):
                 gone[Place(choice["index"], path)] += text
     for place, text in gone.items():
@@ -103,10 +106,19 @@ def _texts(value: Any, path: tuple[str | int, ...]) -> list[tuple[tuple[str | in
         steps = [(item["index"] if _has_index(item) else at, item) for at, item in enumerate(value)]
         return [found for step, item in steps for found in _texts(item, (*path, step))]
     if isinstance(value, dict):
-        left_out = ("index", "finish_reason", "stop_reason") if not path else ()
-        named = [(name, item) for name, item in value.items() if name not in left_out]
-        return [found for name, item in named for found in _texts(item, (*path, name))]
+        return [
+            found
+            for name, item in value.items()
+            if path or name != "finish_reason" or not isinstance(item, str) or item not in REASONS
+            for found in _texts(item, (*path, name))
+        ]
     return []
+
+
+def _names(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return {*value, *(name for item in value.values() for name in _names(item))}
+    return {name for item in value for name in _names(item)} if isinstance(value, list) else set()
 
 
 def _has_index(item: Any) -> bool:

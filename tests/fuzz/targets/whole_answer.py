@@ -32,7 +32,10 @@ def judge(case: bytes) -> None:
         return
     assert out == case or same(json.loads(out), described(case)), "an inspector that changes nothing changed something"
     assert recorder.given == recorder.seen
-    blotted = json.loads(read_whole(case, Blot("hello"), Tally()))
+    try:
+        blotted = json.loads(read_whole(case, Blot("hello"), Tally()))
+    except AnswerError:  # a text under a name that the seam has changed
+        return
     assert "hello" not in json.dumps({name: blotted[name] for name in blotted if name not in NAMES}), "past the seam"
     assert tally.said is None or min(tally.said.input, tally.said.output) >= 0
 

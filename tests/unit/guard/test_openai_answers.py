@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.guard.inspectors import HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack
 
 from bartizan.guard.inspection import LetPass, Place
 from bartizan.guard.profiles import openai_answers
@@ -100,14 +100,71 @@ def test_what_is_no_chunk_ends_the_stream(data: bytes) -> None:
 def test_every_string_of_a_choice_is_seen_but_why_it_ended() -> None:
     holding = HoldBack(0)
     choice = {"index": 0, "delta": {"a": [{"b": "1"}]}, "text": "2", "x": {"y": "3"}, "finish_reason": "stop"}
-    run(holding, chunk({**choice, "stop_reason": "</s>"}))
-    assert set(holding.seen.values()) == {"1", "2", "3"}
+    run(holding, chunk(choice))
+    assert set(holding.seen.values()) == {"1", "2", "3", "a", "b", "x", "y"}
+
+
+@pytest.mark.parametrize("name", ["finish_reason", "stop_reason"])
+def test_a_reason_in_other_than_the_protocols_words_is_seen_and_costs_no_token(name: str) -> None:
+    holding = HoldBack(0)
+    *_, tally = run(holding, chunk({"index": 0, "finish_reason": "stop", name: "because"}))
+    assert set(holding.seen.values()) == {"because"}
+    assert tally.floor == 0
 
 
 def test_a_reason_that_is_no_word_is_seen_like_any_other_text() -> None:
     holding = HoldBack(0)
     run(holding, chunk({"index": 0, "finish_reason": {"said": "1"}, "stop_reason": ["2"]}))
-    assert set(holding.seen.values()) == {"1", "2"}
+    assert set(holding.seen.values()) == {"said", "1", "2"}
+
+
+LOGPROBS = {"tokens": ["hello"], "top_logprobs": [{"hello": -0.1, "bye": -2.5}]}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"index": 0, "text": "x", "logprobs": LOGPROBS},
+        {"index": 0, "hello": 1},
+        {"index": 0, "hello": None, "message": {"hello": 1.5}},
+    ],
+)
+def test_names_that_a_model_may_have_made_are_texts(choice: dict[str, Any]) -> None:
+    body = json.dumps({"choices": [choice]}).encode()
+    whole = openai_answers.read_whole(body, Blot("hello"), Tally())
+    (streamed,), _ = run(Blot("hello"), chunk({**choice, "finish_reason": "stop"}))
+    for out in (whole, streamed):
+        assert b"hello" not in out
+        assert out.count(b"*****") == body.count(b"hello")
+        assert json.loads(out)["choices"][0].get("logprobs", {}).get("top_logprobs", [{}])[0].get("bye", -2.5) == -2.5
+
+
+@pytest.mark.parametrize("value", ["text", ["text"], {"a": "text"}])
+def test_a_text_under_a_name_that_the_seam_changes_goes_no_further(value: Any) -> None:
+    choice = {"index": 0, "delta": {"hello": value}}
+    with pytest.raises(AnswerError):
+        run(Blot("hello"), chunk(choice))
+    with pytest.raises(AnswerError):
+        openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot("hello"), Tally())
+
+
+def test_what_usage_says_beyond_figures_is_seen() -> None:
+    used = {"prompt_tokens": 7, "completion_tokens": 3, "cost_details": {"hello": 1, "currency": "hello"}}
+    body = json.dumps({"choices": [], "usage": used}).encode()
+    (streamed,), _ = run(Blot("hello"), chunk(usage=used), shows_usage=True)
+    for out in (openai_answers.read_whole(body, Blot("hello"), Tally()), streamed):
+        assert b"hello" not in out
+        assert json.loads(out)["usage"]["prompt_tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    "doubled", [b'{"choices":[],"choices":[]}', b'{"choices":[{"index":0,"text":"seen","text":"unseen"}]}']
+)
+def test_a_key_that_stands_twice_is_no_answer(doubled: bytes) -> None:
+    with pytest.raises(AnswerError):
+        run(LetPass(), doubled)
+    with pytest.raises(AnswerError):
+        openai_answers.read_whole(doubled, LetPass(), Tally())
 
 
 def test_fields_of_an_answer_that_nobody_reads_go_no_further() -> None:
