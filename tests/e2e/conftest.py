@@ -17,7 +17,9 @@ from tests.localcluster.record import Level
 
 STORY = "test_story.py"
 UPGRADE = "test_upgrade.py"
-"""Its operator renews the pods of every endpoint; of one test, it is what workers come to last."""
+"""Its operator renews the pods of every endpoint: it is what workers come to last."""
+LONG = ("test_tls.py", "test_ways_round.py", "test_crash.py", "test_document.py", "test_deletion.py", "test_rollout.py")
+"""They begin first, so that no worker has one of them left when the others have nothing more to do."""
 ENDS = pytest.StashKey[ExitStack]()
 """What the controller of workers ends when they have ended."""
 
@@ -27,7 +29,8 @@ IMAGES = "BARTIZAN_E2E_IMAGES"
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests come in any order, but a story is told from its beginning."""
+    """Modules come in any order, but long ones first; tests, too, but a story is told from its beginning."""
+    items.sort(key=lambda item: (item.path.name == UPGRADE, item.path.name not in LONG))
     places = [place for place, item in enumerate(items) if item.path.name == STORY]
     order = [scene.__name__ for scene in story.SCENES]
     told = sorted((items[place] for place in places), key=lambda item: order.index(item.callspec.id))  # type: ignore[attr-defined]
