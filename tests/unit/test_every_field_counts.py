@@ -34,6 +34,15 @@ TOKENIZER = {
     "spec.limits": {"tokenizer": {"volume": "a"}},
     "spec.template.spec.volumes": [{"name": name, "configMap": {"name": name}} for name in ("a", "b")],
 }
+TIERED = {
+    "spec.access": {"clients": [{"name": "a", "tier": "x"}, {"name": "b", "tier": "y"}, {"name": "c"}]},
+    "spec.limits": {
+        "requests": [{"limit": 9, "window": "1m"}, {"limit": 2, "window": "1m", "tier": "x"}],
+        "tokens": [{"type": "Total", "window": "1m", **of} for of in ({"limit": 9}, {"limit": 2, "tier": "y"})],
+        "store": "limits",
+        "refusedWithoutStore": ["x", "y"],
+    },
+}
 LOOPBACK = {"transport": "Loopback", "port": 8000}
 KEYS = KeySet("https://cluster", (VerifyKey("key-1", ("RS256",), "AAAA"),))
 CONTAINERS = [{"name": name, "image": "x", "command": ["serve"]} for name in ("model", "other")]
@@ -105,6 +114,7 @@ CASES: dict[str, Case] = {
         {"spec.access": {"clients": [{"name": "a"}]}},
         {"spec.access.clients[0].keyEpoch": 2},
     ),
+    "access.clients[].tier": (TIERED, {"spec.access.clients[2].tier": "x"}),
     "access.clients[].serviceAccount.name": (ACCOUNTS, {f"{CLIENT}.serviceAccount.name": "other"}),
     "access.clients[].serviceAccount.namespace": (ACCOUNTS, {f"{CLIENT}.serviceAccount.namespace": "team-b"}),
     "access.clients[].jwt.issuer": (
@@ -127,6 +137,9 @@ CASES: dict[str, Case] = {
         {"spec.limits": {"requests": [{"limit": 60, "window": "1m"}, {"limit": 60, "window": "1h"}]}},
         {"spec.limits.requests[1].scope": "Endpoint"},
     ),
+    "limits.requests[].tier": (TIERED, {"spec.limits.requests[1].tier": "y"}),
+    "limits.tokens[].tier": (TIERED, {"spec.limits.tokens[1].tier": "x"}),
+    "limits.refusedWithoutStore": (TIERED, {"spec.limits.refusedWithoutStore": ["x"]}),
     "limits.tokens[].type": ({}, {"spec.limits": {"tokens": [{"type": "Input", "limit": 1000000, "window": "1h"}]}}),
     "limits.tokens[].limit": ({}, {"spec.limits": {"tokens": [{"type": "Total", "limit": 7, "window": "1h"}]}}),
     "limits.tokens[].window": ({}, {"spec.limits": {"tokens": [{"type": "Total", "limit": 1000000, "window": "2h"}]}}),

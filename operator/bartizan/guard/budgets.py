@@ -1,19 +1,16 @@
 """Keeps token budgets, each client's and the endpoint's; what a request holds is held in a `with`: none leaks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
+from bartizan.guard import exhausted
 from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
-from bartizan.guard.rates import ENDPOINT, REMAINING
+from bartizan.guard.rates import REMAINING
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import tokens
 from bartizan.policy.limits import NANOSECONDS, Allowance, Scoped
-from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount, Budget, Kind, Level, Levels, Verdict
-
-OTHERS_RETRY_SECONDS = 1
-_NOTHING_HELD = Verdict({})
 
 
 class Budgets:
@@ -35,20 +32,22 @@ class Budgets:
         """Hold so much until it is settled; raises Refusal."""
         now_ns = self._now_ns()
         own = tokens.hold(self._of(client, budgets.client), budgets.client, most, now_ns)
-        shared = _NOTHING_HELD
-        if budgets.endpoint:
-            shared = tokens.hold(self._of(ENDPOINT, budgets.endpoint), budgets.endpoint, most, now_ns)
-        if own.short is not None or shared.short is not None:
-            raise _refusal(own, shared)
-        self._keep(client, own.levels, budgets.client)
-        if budgets.endpoint:
-            self._keep(ENDPOINT, shared.levels, budgets.endpoint)
+        if not budgets.shared and own.short is None:
+            self._keep(client, own.levels, budgets.client)
+            return
+        verdicts = {client: own}
+        for whose, of in budgets.shared:
+            verdicts[whose] = tokens.hold(self._of(whose, of), of, most, now_ns)
+        if any(verdict.short is not None for verdict in verdicts.values()):
+            raise _refusal(client, verdicts)
+        for whose, of in ((client, budgets.client), *budgets.shared):
+            self._keep(whose, verdicts[whose].levels, of)
 
     def settle(self, client: str, budgets: Scoped[Budget], most: Amount, spent: Amount) -> None:
         """Charge what was spent of what was held."""
         self._settle(client, budgets.client, most, spent)
-        if budgets.endpoint:
-            self._settle(ENDPOINT, budgets.endpoint, most, spent)
+        for whose, of in budgets.shared:
+            self._settle(whose, of, most, spent)
 
     def set(self, name: Name, until_ns: int) -> None:
         """Take over from the store when a window's charges will have leaked out."""
@@ -61,7 +60,7 @@ class Budgets:
 
     def add_held(self, client: str, budgets: Scoped[Budget], more: Amount) -> None:
         """Know what the store holds for a request of this guard's; what is negative is let go."""
-        for whose, of in ((client, budgets.client), (ENDPOINT, budgets.endpoint)):
+        for whose, of in ((client, budgets.client), *budgets.shared):
             levels = self._of(whose, of)
             changed = {
                 budget.name: Level(level.charged_until_ns, max(0, level.held + more.of(budget.kind)))
@@ -72,7 +71,7 @@ class Budgets:
 
     def charge(self, client: str, budgets: Scoped[Budget], cost: Amount) -> None:
         """What the store held and could not be told."""
-        for whose, of in ((client, budgets.client), (ENDPOINT, budgets.endpoint)):
+        for whose, of in ((client, budgets.client), *budgets.shared):
             now_ns, levels = self._now_ns(), self._of(whose, of)
             self._keep(whose, tokens.settle(levels, of, held=Amount(), spent=cost, now_ns=now_ns), of)
 
@@ -131,16 +130,11 @@ class _Hold:
         self._kept.settle(self._client, self._budgets, self._most, self._spent())
 
 
-def _refusal(own: Verdict, shared: Verdict) -> Refusal:
-    """Names the one that is further from having room: coming back for the other would be in vain."""
-    verdict = tokens.worst(verdict for verdict in (own, shared) if verdict.short is not None)
-    whose = "this client is" if verdict is own else "all clients of this endpoint together are"
+def _refusal(client: str, verdicts: Mapping[str, Verdict]) -> Refusal:
+    """Names the one that is furthest from having room: coming back for another would be in vain."""
+    verdict = tokens.worst(verdict for verdict in verdicts.values() if verdict.short is not None)
+    scope = exhausted.scope_of(next(whose for whose, found in verdicts.items() if found is verdict), client)
     if verdict.wait_ns is None and not verdict.awaits_others:
-        message = f"The request may cost more tokens than {whose} given; shorten it, or lower max_tokens."
-        return Refusal(Reason.TOKENS_NEVER_FIT, message)
-    seconds = OTHERS_RETRY_SECONDS if verdict.wait_ns is None else -(-verdict.wait_ns // NANOSECONDS)
-    if verdict is own:
-        message = "Too many tokens: this client's budget is used up. Retry-After says when to come back."
-        return Refusal(Reason.TOKENS_LIMITED, message, retry_after_seconds=seconds)
-    message = "Too many tokens for all clients together: Retry-After says when the endpoint takes more."
-    return Refusal(Reason.ENDPOINT_TOKENS_LIMITED, message, retry_after_seconds=seconds)
+        return exhausted.never(scope)
+    seconds = exhausted.OTHERS_RETRY_SECONDS if verdict.wait_ns is None else -(-verdict.wait_ns // NANOSECONDS)
+    return exhausted.tokens(scope, seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bartizan.guard import shared_windows
 from bartizan.guard.costs import Caps
@@ -12,12 +13,14 @@ from bartizan.guard.slots import Caps as Slots
 from bartizan.guard.verifier import Verifier
 from bartizan.policy import capabilities, limits, tokens
 from bartizan.policy import document as documents
-from bartizan.policy.document import ClientKey, DocumentError, GuardDocument
+from bartizan.policy.document import ClientKey, DocumentError, GuardDocument, RequestWindow, TokenWindow
 from bartizan.policy.limits import Scope, Scoped
 from bartizan.policy.model import ExcessOutput
 from bartizan.policy.protocols import Protocol
 from bartizan.policy.reasons import Reason
 
+AnyWindow = TypeVar("AnyWindow", RequestWindow, TokenWindow)
+Share = TypeVar("Share")
 PROFILES: Mapping[str, Callable[[Terms], Profile]] = {
     Protocol.OPENAI: openai.build,
     Protocol.ANTHROPIC: anthropic.build,
@@ -34,7 +37,21 @@ class Whole:
 
     paces: Scoped[limits.Pace]
     budgets: Scoped[tokens.Budget]
-    windows: tuple[Window, ...]
+    windows: tuple[tuple[Window, bool], ...]
+    """The endpoint's, and whether each holds for this tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What clients of one tier may ask; the figures are this replica's share, but for those of the whole."""
+
+    tier: str
+    """Empty for clients that have none."""
+    paces: Scoped[limits.Pace]
+    budgets: Scoped[tokens.Budget]
+    whole: Whole
+    needs_store: bool
+    """Nothing is given while the store is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +66,18 @@ class Enforcement:
     """None where no issuer is trusted: then nothing but a key is a credential."""
     standings: frozenset[bytes]
     """Of every caller that may come in now."""
-    paces: Scoped[limits.Pace]
-    budgets: Scoped[tokens.Budget]
     caps: Caps
     capabilities: frozenset[str]
     slots: Slots
-    whole: Whole
     is_shared: bool
     """Whether a store counts for all replicas together."""
+    measures: Measures
+    """Of clients without a tier."""
+    _by_client: Mapping[str, Measures]
+    """Of those that have one."""
+
+    def of(self, client: str) -> Measures:
+        return self._by_client.get(client, self.measures)
 
 
 def prepare(document: GuardDocument, text: bytes) -> Enforcement:
@@ -70,6 +91,7 @@ def prepare(document: GuardDocument, text: bytes) -> Enforcement:
 def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     keys = {key.id.encode("ascii"): key for key in document.keys}
     verifier = Verifier(document.issuers) if document.issuers else None
+    by_tier = {tier: _measures(document, tier) for tier in {"", *document.tiers.values()}}
     return Enforcement(
         document=document,
         is_shared=document.store is not None,
@@ -78,9 +100,8 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         keys=keys,
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),
-        paces=_paces(document, document.replicas),
-        budgets=_budgets(document, document.replicas),
-        whole=Whole(_paces(document, 1), _budgets(document, 1), shared_windows.windows(document)),
+        measures=by_tier[""],
+        _by_client={client: by_tier[tier] for client, tier in document.tiers.items()},
         caps=Caps(
             max_input_tokens=document.max_input_tokens,
             max_output_tokens=document.max_output_tokens,
@@ -97,25 +118,43 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     )
 
 
-def _paces(document: GuardDocument, replicas: int) -> Scoped[limits.Pace]:
-    by_scope = {
-        scope: tuple(
-            limits.share(window.limit, window.window_seconds, replicas=replicas)
-            for window in document.requests
-            if Scope(window.scope) is scope
-        )
-        for scope in Scope
-    }
-    return Scoped(by_scope[Scope.CLIENT], by_scope[Scope.ENDPOINT])
+def _measures(document: GuardDocument, tier: str) -> Measures:
+    requests = _held(document.requests, tier)
+    used = _held(document.tokens, tier)
+    windows = zip(shared_windows.windows(document), (*document.requests, *document.tokens), strict=True)
+    whole = Whole(
+        _scoped(requests, _pace, 1, tier),
+        _scoped(used, _budget, 1, tier),
+        tuple((window, given in requests or given in used) for window, given in windows),
+    )
+    return Measures(
+        tier=tier,
+        paces=_scoped(requests, _pace, document.replicas, tier),
+        budgets=_scoped(used, _budget, document.replicas, tier),
+        whole=whole,
+        needs_store=document.store is not None and tier in document.refused_without_store,
+    )
 
 
-def _budgets(document: GuardDocument, replicas: int) -> Scoped[tokens.Budget]:
-    by_scope = {
-        scope: tuple(
-            tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=replicas)
-            for window in document.tokens
-            if Scope(window.scope) is scope
-        )
-        for scope in Scope
-    }
-    return Scoped(by_scope[Scope.CLIENT], by_scope[Scope.ENDPOINT])
+def _held(given: tuple[AnyWindow, ...], tier: str) -> tuple[AnyWindow, ...]:
+    """Those that hold for clients of the tier."""
+    has_own = shared_windows.has_own(given, tier)
+    return tuple(window for window in given if shared_windows.holds_for(window, tier, has_own=has_own))
+
+
+def _scoped(
+    held: tuple[AnyWindow, ...], share: Callable[[AnyWindow, int], Share], replicas: int, tier: str
+) -> Scoped[Share]:
+    client, shared, all_clients = (
+        tuple(share(window, replicas) for window in held if Scope(window.scope) is scope)
+        for scope in (Scope.CLIENT, Scope.TIER, Scope.ENDPOINT)
+    )
+    return Scoped(client, all_clients, shared, tier if shared else "")
+
+
+def _pace(window: RequestWindow, replicas: int) -> limits.Pace:
+    return limits.share(window.limit, window.window_seconds, replicas=replicas)
+
+
+def _budget(window: TokenWindow, replicas: int) -> tokens.Budget:
+    return tokens.share(tokens.Kind(window.type), window.limit, window.window_seconds, replicas=replicas)

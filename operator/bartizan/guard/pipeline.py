@@ -35,8 +35,10 @@ from bartizan.policy.tokens import Amount
 _OF_LIMITS = frozenset(
     {
         Reason.RATE_LIMITED,
+        Reason.TIER_RATE_LIMITED,
         Reason.ENDPOINT_RATE_LIMITED,
         Reason.TOKENS_LIMITED,
+        Reason.TIER_TOKENS_LIMITED,
         Reason.ENDPOINT_TOKENS_LIMITED,
         Reason.CONCURRENCY_LIMITED,
     }
@@ -145,7 +147,7 @@ class Pipeline:
             else gate.slots.lease(visit.client, enforcement.slots),
             await self._hold_shared(visit, enforcement)
             if enforcement.is_shared
-            else gate.budgets.hold(visit.client, enforcement.budgets, visit.most, visit.spent),
+            else gate.budgets.hold(visit.client, enforcement.of(visit.client).budgets, visit.most, visit.spent),
         ):
             if (
                 gate.tokenizer is not None and judged is not None
@@ -167,7 +169,7 @@ class Pipeline:
         if enforcement.is_shared:
             self._gate.shared.judge(enforcement, visit.client)
         else:
-            self._gate.rates.judge(visit.client, enforcement.paces, time.monotonic_ns())
+            self._gate.rates.judge(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
 
     def _charge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
         """Before the body is parsed: parsing is the dearest stage that a caller can ask for."""
@@ -175,7 +177,7 @@ class Pipeline:
         if enforcement.is_shared:
             visit.is_alone = self._gate.shared.take(enforcement, visit.client)
         else:
-            self._gate.rates.take(visit.client, enforcement.paces, time.monotonic_ns())
+            self._gate.rates.take(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
 
     async def _hold_shared(self, visit: Visit, enforcement: Enforcement) -> AbstractContextManager[None]:
         claim = Claim(enforcement, visit.client, visit.most, visit.spent)
@@ -266,8 +268,8 @@ class Pipeline:
             return b""
         if enforcement.is_shared and not visit.is_alone:
             return self._gate.shared.left(enforcement, visit.client)
-        requests = self._gate.rates.left(visit.client, enforcement.paces, time.monotonic_ns())
-        return allowance.headers(requests, self._gate.budgets.left(visit.client, enforcement.budgets))
+        requests = self._gate.rates.left(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
+        return allowance.headers(requests, self._gate.budgets.left(visit.client, enforcement.of(visit.client).budgets))
 
     def _close(self, visit: Visit, reply: Reply, reason: Reason) -> None:
         """Audit and count the end; nothing here may change what the caller got."""

@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from operator import attrgetter
 
+from bartizan.guard import exhausted
 from bartizan.guard.limits_file import Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import limits
-from bartizan.policy.limits import Pace, Scoped
-from bartizan.policy.reasons import Reason
+from bartizan.policy.limits import Pace, Scoped, Verdict
 
 State = Mapping[int, int]
-ENDPOINT = ""
-"""Stands where a client's name does; none is empty."""
 _REQUESTS = "Requests"
 REMAINING = attrgetter("remaining")
 
@@ -22,22 +20,24 @@ class Rates:
         self._memory = memory
         self._states: dict[str, State] = {}
 
-    def judge(self, client: str, paces: Scoped[Pace], now_ns: int) -> tuple[State, State]:
-        """The client's state and the endpoint's after one more request, not charged yet; raises Refusal."""
+    def judge(self, client: str, paces: Scoped[Pace], now_ns: int) -> list[State]:
+        """The client's state after one more request, and that of each it shares; nothing is charged; raises Refusal."""
         own = limits.judge(self._state(client, paces.client), paces.client, now_ns)
-        if not paces.endpoint and not own.wait_ns:
-            return own.state, {}
-        shared = limits.judge(self._state(ENDPOINT, paces.endpoint), paces.endpoint, now_ns)
-        if own.wait_ns or shared.wait_ns:
-            raise _refusal(own.wait_ns, shared.wait_ns)
-        return own.state, shared.state
+        if not paces.shared and not own.wait_ns:
+            return [own.state]
+        verdicts = {client: own}
+        for whose, of in paces.shared:
+            verdicts[whose] = limits.judge(self._state(whose, of), of, now_ns)
+        if any(verdict.wait_ns for verdict in verdicts.values()):
+            raise _refusal(client, verdicts)
+        return [verdict.state for verdict in verdicts.values()]
 
     def take(self, client: str, paces: Scoped[Pace], now_ns: int) -> None:
-        """Charge one request to the client and the endpoint; raises Refusal, which charges nothing."""
-        own, shared = self.judge(client, paces, now_ns)
+        """Charge one request to the client and whatever it shares; raises Refusal, which charges nothing."""
+        own, *shared = self.judge(client, paces, now_ns)
         self._keep(client, own, paces.client)
-        if paces.endpoint:
-            self._keep(ENDPOINT, shared, paces.endpoint)
+        for (whose, of), state in zip(paces.shared, shared, strict=True):
+            self._keep(whose, state, of)
 
     def set(self, name: Name, until_ns: int) -> None:
         """Take over from the store when a window's charges will have leaked out."""
@@ -65,11 +65,8 @@ class Rates:
                 self._memory.keep((whose, _REQUESTS, pace.window_seconds), state[pace.window_seconds])
 
 
-def _refusal(own_ns: int, shared_ns: int) -> Refusal:
-    """Names the one that takes longer: coming back for the other would be in vain."""
-    seconds = -(-max(own_ns, shared_ns) // limits.NANOSECONDS)
-    if own_ns >= shared_ns:
-        message = "Too many requests: this client's rate is used up. Retry-After says when to come back."
-        return Refusal(Reason.RATE_LIMITED, message, retry_after_seconds=seconds)
-    message = "Too many requests from all clients together: Retry-After says when the endpoint takes more."
-    return Refusal(Reason.ENDPOINT_RATE_LIMITED, message, retry_after_seconds=seconds)
+def _refusal(client: str, verdicts: Mapping[str, Verdict]) -> Refusal:
+    """Names the one that takes longest: coming back for another would be in vain."""
+    whose = max(verdicts, key=lambda whose: verdicts[whose].wait_ns)  # of two alike the first, which is the client's
+    seconds = -(-verdicts[whose].wait_ns // limits.NANOSECONDS)
+    return exhausted.requests(exhausted.scope_of(whose, client), seconds)

@@ -54,8 +54,10 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.MODEL_NOT_SERVED: HTTPStatus.NOT_FOUND,
     Reason.CAPABILITY_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
     Reason.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.TIER_RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Reason.ENDPOINT_RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Reason.TOKENS_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.TIER_TOKENS_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Reason.ENDPOINT_TOKENS_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Reason.TOKENS_NEVER_FIT: HTTPStatus.BAD_REQUEST,
     Reason.INPUT_TOO_LONG: HTTPStatus.BAD_REQUEST,
@@ -63,6 +65,7 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.ANSWER_TOO_LONG: HTTPStatus.BAD_GATEWAY,
     Reason.STREAM_TOO_LONG: HTTPStatus.GATEWAY_TIMEOUT,
     Reason.CONCURRENCY_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.STORE_AWAY: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.DRAINING: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.DOCUMENT_ABSENT: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -96,6 +99,11 @@ def bad_credential(reason: Reason) -> Refusal:
 
 def unavailable(reason: Reason, message: str = "The endpoint is not available now; try again shortly.") -> Refusal:
     return Refusal(reason, message, retry_after_seconds=UNAVAILABLE_RETRY_SECONDS)
+
+
+def store_away() -> Refusal:
+    """What a caller hears whose tier is given nothing while nobody counts for all replicas."""
+    return unavailable(Reason.STORE_AWAY)
 
 
 def cut(reason: Reason) -> Refusal:

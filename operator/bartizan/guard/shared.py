@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from bartizan.guard import allowance, log
 from bartizan.guard.budgets import Budgets
-from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.enforcement import Enforcement, Measures
 from bartizan.guard.limits_file import Name, Owner
 from bartizan.guard.limits_memory import LimitsMemory
 from bartizan.guard.rates import Rates
-from bartizan.guard.shared_windows import refusal
+from bartizan.guard.refusal import store_away
+from bartizan.guard.shared_windows import Window, refusal
 from bartizan.guard.store_script import HOLD, RELEASE, SETTLE, StoreError
 from bartizan.policy.limits import NANOSECONDS
 from bartizan.policy.tokens import Amount, Kind
@@ -46,6 +47,15 @@ class Claim:
     client: str
     most: Amount
     spent: Callable[[], Amount]
+
+    @property
+    def measures(self) -> Measures:
+        return self.enforcement.of(self.client)
+
+    @property
+    def windows(self) -> Iterator[Window]:
+        """Those that hold for the client."""
+        return (window for window, holds in self.measures.whole.windows if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +125,25 @@ class SharedLimits:
 
     def take(self, enforcement: Enforcement, client: str) -> bool:
         """Charge a request before its body is read, and say whether it was to this guard's share; raises Refusal."""
+        measures = enforcement.of(client)
+        self._judge_store(measures)
         if self.is_away:
-            self.own.rates.take(client, enforcement.paces, self.own.now_ns())
+            self.own.rates.take(client, measures.paces, self.own.now_ns())
             return True
-        self.front.take(client, enforcement.whole.paces, self.own.now_ns())
+        self.front.take(client, measures.whole.paces, self.own.now_ns())
         return False
 
     def judge(self, enforcement: Enforcement, client: str) -> None:
         """As `take`, without the charge."""
-        rates, paces = (self.own.rates, enforcement.paces) if self.is_away else (self.front, enforcement.whole.paces)
+        measures = enforcement.of(client)
+        self._judge_store(measures)
+        rates, paces = (self.own.rates, measures.paces) if self.is_away else (self.front, measures.whole.paces)
         rates.judge(client, paces, self.own.now_ns())
+
+    def _judge_store(self, measures: Measures) -> None:
+        """Whose tier needs the store is refused at once, unless it is time to find out whether it is back."""
+        if measures.needs_store and self.is_away and self.own.now_ns() < self._next_try_ns:
+            raise store_away()
 
     async def hold(self, claim: Claim, *, is_charged: bool) -> tuple[AbstractContextManager[None], bool]:
         """Charge one request and hold what it may cost until the returned context ends; raises Refusal.
@@ -132,7 +151,9 @@ class SharedLimits:
         `is_charged` to the share already. The second part says whether the store has counted it.
         """
         if self._store is not None and self._may_try():
-            member = f"{secrets.token_hex(8)}:{claim.most.input}:{claim.most.output}:{claim.client}"
+            member = ":".join(
+                (secrets.token_hex(8), str(claim.most.input), str(claim.most.output), claim.measures.tier, claim.client)
+            )
             lease = Lease(member, claim, self.own.now_ns())
             asked = asyncio.ensure_future(self._ask(lease, self._store))
             try:
@@ -145,16 +166,19 @@ class SharedLimits:
                 self._release(lease)  # it may have been granted
             else:
                 if any(waits):
-                    raise refusal(claim.enforcement.whole.windows, waits)
+                    raise refusal(tuple(window for window, _ in claim.measures.whole.windows), waits)
                 return self._granted(lease), True
+        if claim.measures.needs_store:
+            raise store_away()
         if not is_charged:
-            self.own.rates.take(claim.client, claim.enforcement.paces, self.own.now_ns())
+            self.own.rates.take(claim.client, claim.measures.paces, self.own.now_ns())
         return self._alone(claim), False
 
     def left(self, enforcement: Enforcement, client: str) -> bytes:
         """What the client may ask of all guards together, as far as this one knows."""
-        requests = self.front.left(client, enforcement.whole.paces, self.own.now_ns())
-        return allowance.headers(requests, self.own.budgets.left(client, enforcement.whole.budgets))
+        whole = enforcement.of(client).whole
+        requests = self.front.left(client, whole.paces, self.own.now_ns())
+        return allowance.headers(requests, self.own.budgets.left(client, whole.budgets))
 
     async def close(self, seconds: float) -> None:
         """Let what is being settled be settled."""
@@ -196,13 +220,16 @@ class SharedLimits:
         lifetime = max(self.own.longest_seconds, claim.enforcement.document.max_stream_seconds) + GRACE_SECONDS
         told: list[str | int] = []
         owed = Counter[Name]()
-        for window in claim.enforcement.whole.windows:
+        for window, holds in claim.measures.whole.windows:
+            if not holds:
+                told += [*window.told, 0, 0]
+                continue
             name = window.of(claim.client)
             owed[name] = self._owed.pop(name, 0)
             told += [*window.told, max(0, self._known.get(name, 0) - lease.asked_ns) // NS_A_US, owed[name]]
         figures = (int(lifetime * 1e6), claim.most.input, claim.most.output)
         try:
-            answer = await store.run(HOLD, lease.member, claim.client, *figures, "", *told)
+            answer = await store.run(HOLD, lease.member, claim.client, claim.measures.tier, *figures, "", *told)
             self._learn(claim, answer, lease.asked_ns)
         except BaseException:  # it may have been taken; better told twice than not
             self._owed.update(owed)
@@ -212,10 +239,12 @@ class SharedLimits:
 
     def _learn(self, claim: Claim, answer: list[int], asked_ns: int) -> None:
         """What is charged, counted from when it was asked, which was before the store looked at its clock."""
-        windows = claim.enforcement.whole.windows
+        windows = claim.measures.whole.windows
         if len(answer) != 1 + 2 * len(windows):
             raise StoreError("the store's answer is none of ours")
-        for window, ahead_us in zip(windows, answer[2::2], strict=True):
+        for (window, holds), ahead_us in zip(windows, answer[2::2], strict=True):
+            if not holds:
+                continue
             name = window.of(claim.client)
             until_ns = self._known[name] = max(self._known.get(name, 0), asked_ns + ahead_us * NS_A_US)
             if window.is_of_requests:
@@ -226,7 +255,7 @@ class SharedLimits:
 
     @contextmanager
     def _granted(self, lease: Lease) -> Iterator[None]:
-        claim, budgets = lease.claim, lease.claim.enforcement.whole.budgets
+        claim, budgets = lease.claim, lease.claim.measures.whole.budgets
         self.own.budgets.add_held(claim.client, budgets, claim.most)
         try:
             yield
@@ -238,18 +267,19 @@ class SharedLimits:
         claim, asked_ns = lease.claim, self.own.now_ns()
         lifetime = max(self.own.longest_seconds, claim.enforcement.document.max_stream_seconds)
         flag = "1" if asked_ns - lease.asked_ns < lifetime * NANOSECONDS else ""  # else it was given up, and so charged
-        told = [part for window in claim.enforcement.whole.windows for part in (*window.told, 0, 0)]
+        told = [part for window, _ in claim.measures.whole.windows for part in (*window.told, 0, 0)]
         if self._store is not None and not self.is_away:
             try:
                 figures = (0, cost.input, cost.output)
-                answer = await self._store.run(SETTLE, lease.member, claim.client, *figures, flag, *told)
+                names = (claim.client, claim.measures.tier)
+                answer = await self._store.run(SETTLE, lease.member, *names, *figures, flag, *told)
                 self._learn(claim, answer, asked_ns)
             except StoreError as error:
                 self._lose(error)
             else:
                 return
         self._release(lease)
-        self.own.budgets.charge(claim.client, claim.enforcement.budgets, cost)
+        self.own.budgets.charge(claim.client, claim.measures.budgets, cost)
         self._owe_tokens(claim, cost)
 
     async def _give_up(self, asked: "asyncio.Future[list[int]]", lease: Lease) -> None:
@@ -284,7 +314,8 @@ class SharedLimits:
             while self._unsettled and self._store is not None:
                 lease = self._unsettled.popleft()
                 try:
-                    await self._store.run(RELEASE, lease.member, lease.claim.client, 0, 0, 0, "")
+                    names = (lease.claim.client, lease.claim.measures.tier)
+                    await self._store.run(RELEASE, lease.member, *names, 0, 0, 0, "")
                 except StoreError as error:
                     self._unsettled.append(lease)
                     self._lose(error)
@@ -296,9 +327,8 @@ class SharedLimits:
     @contextmanager
     def _alone(self, claim: Claim) -> Iterator[None]:
         """By this guard's own share."""
-        enforcement = claim.enforcement
-        with self.own.budgets.hold(claim.client, enforcement.budgets, claim.most, claim.spent):
-            for window in enforcement.whole.windows:
+        with self.own.budgets.hold(claim.client, claim.measures.budgets, claim.most, claim.spent):
+            for window in claim.windows:
                 if window.is_of_requests:
                     self._owed[window.of(claim.client)] += 1
             try:
@@ -307,7 +337,7 @@ class SharedLimits:
                 self._owe_tokens(claim, claim.spent())
 
     def _owe_tokens(self, claim: Claim, cost: Amount) -> None:
-        for window in claim.enforcement.whole.windows:
+        for window in claim.windows:
             if not window.is_of_requests:
                 self._owed[window.of(claim.client)] += cost.of(Kind(window.what))
 

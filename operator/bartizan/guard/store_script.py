@@ -4,7 +4,7 @@ The arithmetic is that of policy.limits and policy.tokens, in microseconds of th
 clock. A charge is rounded up to the microsecond. An endpoint has two keys with one hash tag, so that a cluster keeps
 them together:
 
-    bartizan:{UID}         hash: when each window's charges will have leaked out, and what is held, by client
+    bartizan:{UID}         hash: when each window's charges will have leaked out, and what is held; by client, tier, all
     bartizan:{UID}:leases  sorted set: requests under way, by when they are given up
 
 With a request a guard tells what it knew to be charged, in case the store has forgotten it, and what it has given
@@ -25,18 +25,32 @@ NEVER, AWAITS_OTHERS = -1, -2
 
 SCRIPT = (
     """
-local operation, member, client = ARGV[1], ARGV[2], ARGV[3]
-local lifetime, input, output, flag = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local operation, member, client, tier = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local lifetime, input, output, flag = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local windows = {}
-for at = 8, #ARGV, 6 do
-  windows[#windows + 1] = {
-    shared = ARGV[at] == 'e', what = ARGV[at + 1], limit = tonumber(ARGV[at + 2]),
-    span = tonumber(ARGV[at + 3]) * 1000000, known = tonumber(ARGV[at + 4]), owed = tonumber(ARGV[at + 5]),
-    seconds = ARGV[at + 3],
+local windows, own = {}, {}
+local function kind(window)
+  return window.what == 'r' and 'r' or 't'
+end
+for at = 9, #ARGV, 7 do
+  local window = {
+    scope = ARGV[at], tier = ARGV[at + 1], what = ARGV[at + 2], limit = tonumber(ARGV[at + 3]),
+    span = tonumber(ARGV[at + 4]) * 1000000, known = tonumber(ARGV[at + 5]), owed = tonumber(ARGV[at + 6]),
+    seconds = ARGV[at + 4],
   }
+  windows[#windows + 1] = window
+  if window.scope == 'c' then own[kind(window) .. window.tier] = true end
+end
+local function holds(window, of)
+  if window.scope == 'e' then return true end
+  if window.scope == 't' then return window.tier == of end
+  return window.tier == (own[kind(window) .. of] and of or '')
+end
+local function owner(window, who)
+  if window.scope == 'c' then return who end
+  return window.scope == 't' and '/' .. window.tier or ''
 end
 
 local read, changed = {}, {}
@@ -48,7 +62,7 @@ local function set(field, value)
   read[field], changed[field] = value, true
 end
 local function name(window, who)
-  return window.what .. ':' .. window.seconds .. ':' .. (window.shared and '' or who)
+  return window.what .. ':' .. window.seconds .. ':' .. owner(window, who)
 end
 local function amount(window, requests, i, o)
   if window.what == 'r' then return requests end
@@ -60,34 +74,35 @@ local function add(window, who, cost)
     set(field, math.max(get(field), now) + math.ceil(cost * window.span / window.limit))
   end
 end
-local function charge(who, requests, i, o)
+local function charge(who, of, requests, i, o)
   for _, window in ipairs(windows) do
-    add(window, who, amount(window, requests, i, o))
+    if holds(window, of) then add(window, who, amount(window, requests, i, o)) end
   end
 end
-local function hold(who, i, o)
-  for _, whose in ipairs({who, ''}) do
+local function hold(who, of, i, o)
+  for _, whose in ipairs(of == '' and {who, ''} or {who, '/' .. of, ''}) do
     set('hi:' .. whose, math.max(0, get('hi:' .. whose) + i))
     set('ho:' .. whose, math.max(0, get('ho:' .. whose) + o))
   end
 end
 local function held(window)
-  local whose = window.shared and '' or client
+  local whose = owner(window, client)
   return amount(window, 0, get('hi:' .. whose), get('ho:' .. whose))
 end
 local function give_up(lease)
   if redis.call('ZREM', KEYS[2], lease) == 0 then return nil end
-  local i, o, who = lease:match('^[^:]*:(%d+):(%d+):(.*)$')
-  hold(who, -tonumber(i), -tonumber(o))
-  return who, tonumber(i), tonumber(o)
+  local i, o, of, who = lease:match('^[^:]*:(%d+):(%d+):([^:]*):(.*)$')
+  hold(who, of, -tonumber(i), -tonumber(o))
+  return who, of, tonumber(i), tonumber(o)
 end
 
 for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
-  local who, i, o = give_up(lease)
-  charge(who, 0, i, o)
+  local who, of, i, o = give_up(lease)
+  charge(who, of, 0, i, o)
 end
 
 local function wait(window)
+  if not holds(window, tier) then return 0 end
   local need = amount(window, 1, input, output)
   if need == 0 then return 0 end
   if need > window.limit then return -1 end
@@ -102,7 +117,7 @@ local answer, waits = {1}, {}
 if operation == 'hold' then
   for _, window in ipairs(windows) do
     local field = name(window, client)
-    if window.known > 0 and now + window.known > get(field) + """
+    if holds(window, tier) and window.known > 0 and now + window.known > get(field) + """
     + str(TOLERANCE_US)
     + """ then set(field, now + window.known) end
     add(window, client, window.owed)
@@ -112,13 +127,13 @@ if operation == 'hold' then
     if waits[number] ~= 0 then answer[1] = 0 end
   end
   if answer[1] == 1 then
-    charge(client, 1, 0, 0)
-    hold(client, input, output)
+    charge(client, tier, 1, 0, 0)
+    hold(client, tier, input, output)
     redis.call('ZADD', KEYS[2], now + lifetime, member)
   end
 else
   local was_there = give_up(member) ~= nil
-  if operation == 'settle' and (was_there or flag == '1') then charge(client, 0, input, output) end
+  if operation == 'settle' and (was_there or flag == '1') then charge(client, tier, 0, input, output) end
 end
 for number, window in ipairs(windows) do
   answer[#answer + 1] = waits[number] or 0

@@ -106,6 +106,7 @@ class Visit:
             **fields,
             "request": self.request_id,
             "client": self.client or None,
+            "tier": (self.enforcement and self.enforcement.of(self.client).tier) or None,
             **(self.caller.described() if self.caller else _NO_KEY),
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),

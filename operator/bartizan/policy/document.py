@@ -8,7 +8,8 @@ them blindly, again and again, without changing anything.
 import hashlib
 import ipaddress
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import jwt
@@ -56,6 +57,8 @@ class RequestWindow:
     limit: int
     window_seconds: int
     scope: str = Scope.CLIENT
+    tier: str = ""
+    """Whose clients' it is, with scope Client and Tier; empty for every other client's, and for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class TokenWindow:
     limit: int
     window_seconds: int
     scope: str = Scope.CLIENT
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,10 @@ class GuardDocument:
     """What requests may ask for beyond plain text; left out where that is everything."""
     audit_may_fail: bool = False
     """Requests go on while the audit cannot be written."""
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    """The tiers of clients that have one, by client."""
+    refused_without_store: tuple[str, ...] = ()
+    """The tiers whose clients are refused while the store is away."""
 
 
 class DocumentError(Exception):
@@ -216,6 +224,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     images = media.read(data.pop("media")) if "media" in data else None
     allowed = tuple(data.pop("allow_fields", ()))
     capabilities = tuple(Capability(name) for name in data.pop("capabilities")) if "capabilities" in data else None
+    refused = tuple(data.pop("refused_without_store", ()))
     document = GuardDocument(
         endpoint=endpoint,
         keys=keys,
@@ -226,6 +235,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
         allow_fields=allowed,
         media=images,
         capabilities=capabilities,
+        refused_without_store=refused,
         **data,
     )
     _check(document)
@@ -252,8 +262,9 @@ def _check(document: GuardDocument) -> None:
     if document.store is not None and not (ipaddress.ip_address(document.store.address) and document.store.port > 0):
         raise ValueError("the store has no port")
     for kind in (document.requests, document.tokens):
-        if not any(window.scope == Scope.CLIENT for window in kind):
+        if not any(window.scope == Scope.CLIENT and not window.tier for window in kind):
             raise ValueError("a document without a client's limit of requests and of tokens would be no limit at all")
+    _check_tiers(document)
     _check_openings(document)
     if len({key.id for key in document.keys}) != len(document.keys):
         raise ValueError("two keys share one id")
@@ -262,6 +273,20 @@ def _check(document: GuardDocument) -> None:
             raise ValueError("one issuer stands twice")
     for issuer in document.issuers:
         _check_issuer(issuer)
+
+
+def _check_tiers(document: GuardDocument) -> None:
+    if not isinstance(document.tiers, dict):
+        raise TypeError("the tiers are no object")
+    windows: tuple[RequestWindow | TokenWindow, ...] = (*document.requests, *document.tokens)
+    for window in windows:
+        if not isinstance(window.tier, str) or bool(window.tier) < (window.scope == Scope.TIER):
+            raise ValueError("a tier's limit does not say whose")
+        if window.tier and window.scope == Scope.ENDPOINT:
+            raise ValueError("what all clients share is one tier's")
+    names = (*document.tiers, *document.tiers.values(), *document.refused_without_store)
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError("a tier or one of its clients has no name")
 
 
 def _check_openings(document: GuardDocument) -> None:
@@ -301,7 +326,10 @@ def _is_somebody(client: TokenClient, kind: str) -> bool:
     return given in by_kind.get(kind, [])
 
 
-_LEFT_OUT = ("allow_fields", "audit_may_fail", "created", "issuers", "media", "queue_seconds", "queue_size", "store")
+_LEFT_OUT = (
+    *("allow_fields", "audit_may_fail", "created", "issuers", "media", "queue_seconds", "queue_size"),
+    *("refused_without_store", "store", "tiers"),
+)
 """Where it is nothing."""
 
 
@@ -311,6 +339,8 @@ def _content(document: GuardDocument) -> dict[str, Any]:
     for window in (*content["requests"], *content["tokens"]):
         if window["scope"] == Scope.CLIENT:
             del window["scope"]
+        if not window["tier"]:
+            del window["tier"]
     for name in _LEFT_OUT:
         if not content[name]:
             del content[name]

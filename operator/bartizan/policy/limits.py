@@ -9,7 +9,7 @@ Times are nanoseconds of a clock that never goes back; the caller reads it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,10 +18,20 @@ T = TypeVar("T")
 NANOSECONDS = 1_000_000_000
 
 
+ENDPOINT = ""
+"""Stands where a client's name does, for all clients together; none is empty."""
+
+
+def name_of_tier(tier: str) -> str:
+    """Stands where a client's name does, for all clients of the tier together; none has such a character."""
+    return f"/{tier}"
+
+
 class Scope(StrEnum):
-    """Whose a limit is: each client's own, or that of the endpoint, which all clients draw on."""
+    """Whose a limit is: each client's own, or what all clients of a tier, or of the endpoint, draw on."""
 
     CLIENT = "Client"
+    TIER = "Tier"
     ENDPOINT = "Endpoint"
 
 
@@ -31,6 +41,14 @@ class Scoped(Generic[T]):
 
     client: tuple[T, ...]
     endpoint: tuple[T, ...] = ()
+    tier: tuple[T, ...] = ()
+    tier_name: str = ""
+    shared: tuple[tuple[str, tuple[T, ...]], ...] = field(init=False, repr=False, compare=False)
+    """Those that others draw on, too, with the name under which they are kept."""
+
+    def __post_init__(self) -> None:
+        found = ((name_of_tier(self.tier_name), self.tier), (ENDPOINT, self.endpoint))
+        object.__setattr__(self, "shared", tuple((whose, windows) for whose, windows in found if windows))
 
 
 @dataclass(frozen=True, slots=True)

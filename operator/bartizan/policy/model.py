@@ -122,6 +122,8 @@ class Client:
     key_epoch: int
     service_account: ServiceAccountRef | None = None
     jwt: JwtRef | None = None
+    tier: str = ""
+    """Whose limits are the client's; empty where it has those of clients without one."""
 
     @property
     def proof(self) -> Authentication:
@@ -141,6 +143,8 @@ class RequestLimit:
     limit: int
     window_seconds: int
     scope: Scope = Scope.CLIENT
+    tier: str = ""
+    """Whose clients' it is; empty for that of clients for which no other stands, and for the endpoint's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class TokenLimit:
     limit: int
     window_seconds: int
     scope: Scope = Scope.CLIENT
+    tier: str = ""
 
 
 class ExcessOutput(StrEnum):
@@ -193,6 +198,8 @@ class Limits:
     """How many requests may wait for a slot, and for how long; none, where they are 0."""
     store: str | None = None
     """Name of the installation's store in which the guards count together; without one each has its share."""
+    refused_without_store: tuple[str, ...] = ()
+    """The tiers whose clients are refused while the store is away; others have the guard's share."""
     tokenizer: Tokenizer | None = None
     """What input is counted with; without one only its bytes are."""
 

@@ -12,7 +12,7 @@ from bartizan.policy import names
 from bartizan.policy.model import Identity, ModelDeployment, Problem, Serving, Spec
 from bartizan.policy.nodes import Node, show
 from bartizan.policy.protocols import Protocol
-from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy, tokenizer
+from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy, tiers, tokenizer
 from bartizan.policy.shapes import OWN_NAME, Record, Text, Whole, entries
 from bartizan.policy.template import allow_list
 from bartizan.policy.template.place import Place
@@ -57,6 +57,7 @@ def parse(manifest: Mapping[str, Any], identity: Identity) -> ModelDeployment | 
     containers = allow_list.container_names(wish)
     served = serving.build(spec_node.key("serving", None), section.get("serving", {}), containers)
     proofs.judge_accounts(spec_node.key("access", None), section.get("access", {}), namespace=identity.namespace)
+    tiers.judge(spec_node, section.get("access", {}), section.get("limits", {}))
     _judge_model_name(spec_node, section, served)
     _judge_tls(spec_node, served, identity)
     place = Place(identity.name, served, limits.max_stream_seconds(section.get("limits", {})))

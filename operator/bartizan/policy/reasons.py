@@ -39,8 +39,10 @@ class Reason(StrEnum):
     MODEL_NOT_SERVED = "ModelNotServed"
     CAPABILITY_NOT_ALLOWED = "CapabilityNotAllowed"
     RATE_LIMITED = "RateLimited"
+    TIER_RATE_LIMITED = "TierRateLimited"
     ENDPOINT_RATE_LIMITED = "EndpointRateLimited"
     TOKENS_LIMITED = "TokensLimited"
+    TIER_TOKENS_LIMITED = "TierTokensLimited"
     ENDPOINT_TOKENS_LIMITED = "EndpointTokensLimited"
     TOKENS_NEVER_FIT = "TokensNeverFit"
     INPUT_TOO_LONG = "InputTooLong"
@@ -48,6 +50,7 @@ class Reason(StrEnum):
     ANSWER_TOO_LONG = "AnswerTooLong"
     STREAM_TOO_LONG = "StreamTooLong"
     CONCURRENCY_LIMITED = "ConcurrencyLimited"
+    STORE_AWAY = "StoreAway"
     OVERLOADED = "Overloaded"
     DRAINING = "Draining"
     UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
@@ -149,8 +152,10 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CAPABILITY_NOT_ALLOWED: "The request asks for something that the endpoint's owner has not let through.",
     Reason.MODEL_NOT_SERVED: "The request names a model other than the declared one.",
     Reason.RATE_LIMITED: "The client's request rate is used up; Retry-After says when to come back.",
+    Reason.TIER_RATE_LIMITED: "The request rate of all clients of the tier together is used up, until Retry-After.",
     Reason.ENDPOINT_RATE_LIMITED: "The request rate of all clients together is used up; Retry-After says until when.",
     Reason.TOKENS_LIMITED: "The client's token budget has no room for what the request may cost; it refills with time.",
+    Reason.TIER_TOKENS_LIMITED: "The token budget of all clients of the tier together has no room; it refills.",
     Reason.ENDPOINT_TOKENS_LIMITED: "The token budget of all clients together has no room; it refills with time.",
     Reason.TOKENS_NEVER_FIT: "The request may cost more tokens than one of the client's budgets holds at all.",
     Reason.INPUT_TOO_LONG: "The request has more tokens than `limits.maxInputTokens`, or more text than they can be.",
@@ -158,6 +163,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.ANSWER_TOO_LONG: "The model sent more tokens than the request was let through for; the answer was cut.",
     Reason.STREAM_TOO_LONG: "A stream went on for longer than `limits.maxStreamSeconds`; it was cut.",
     Reason.CONCURRENCY_LIMITED: "Too many requests of the client or of the endpoint are under way.",
+    Reason.STORE_AWAY: "The store that counts is away, and the client's tier is given nothing without it.",
     Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, or bytes of bodies that wait.",
     Reason.DRAINING: "The pod is about to end and takes no new requests.",
     Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",

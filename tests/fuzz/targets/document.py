@@ -13,7 +13,7 @@ from tests.unit.guard.accounts import trusted
 from tests.unit.guard.running import ENDPOINT, SIGNING_KEY, document
 
 from bartizan.guard import enforcement
-from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.enforcement import Enforcement, Measures
 from bartizan.policy import document as documents
 from bartizan.policy import keys
 from bartizan.policy.document import API_VERSION, TYPE, DocumentError, GuardDocument
@@ -105,17 +105,23 @@ def _judge_signed(payload: bytes) -> None:
 
 
 def _judge_usable(found: GuardDocument, ready: Enforcement) -> None:
-    assert ready.paces.client, "no limit of a client's requests"
-    assert ready.budgets.client, "no limit of a client's tokens"
-    paces, budgets = (*ready.paces.client, *ready.paces.endpoint), (*ready.budgets.client, *ready.budgets.endpoint)
-    assert all(pace.interval_ns > 0 and pace.burst > 0 for pace in paces)
-    assert all(budget.interval_ns > 0 and budget.most > 0 for budget in budgets)
+    for client in ("", *found.tiers):
+        _judge_measures(ready.of(client))
     assert min(ready.slots.in_all, ready.slots.of_client, ready.caps.max_input_tokens, ready.caps.max_output_tokens) > 0
     assert ready.profile.name == found.protocol
     assert isinstance(found.model, str), "the model's name is no text"
     for key in found.keys:
         assert isinstance(key.client, str), "a client's name is no text"
         assert isinstance(key.sha256, str), "a hash that no secret can be compared with"
+
+
+def _judge_measures(measures: Measures) -> None:
+    assert measures.paces.client, "no limit of a client's requests"
+    assert measures.budgets.client, "no limit of a client's tokens"
+    paces = (*measures.paces.client, *(pace for _, paces in measures.paces.shared for pace in paces))
+    budgets = (*measures.budgets.client, *(budget for _, budgets in measures.budgets.shared for budget in budgets))
+    assert all(pace.interval_ns > 0 and pace.burst > 0 for pace in paces)
+    assert all(budget.interval_ns > 0 and budget.most > 0 for budget in budgets)
 
 
 TARGET = Target("document", make, judge)

@@ -22,7 +22,7 @@ from tests.unit.guard.running import (
 )
 
 from bartizan.guard.refusal import STATUS
-from bartizan.policy.document import RequestWindow, TokenWindow
+from bartizan.policy.document import RequestWindow, SharedStore, TokenWindow
 from bartizan.policy.limits import Scope
 
 EXPECTED: dict[str, tuple[int, str]] = {
@@ -44,8 +44,10 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "ModelNotServed": (404, "model_not_found"),
     "CapabilityNotAllowed": (403, "capability_not_allowed"),
     "RateLimited": (429, "rate_limit_exceeded"),
+    "TierRateLimited": (429, "rate_limit_exceeded"),
     "EndpointRateLimited": (429, "rate_limit_exceeded"),
     "TokensLimited": (429, "rate_limit_exceeded"),
+    "TierTokensLimited": (429, "rate_limit_exceeded"),
     "EndpointTokensLimited": (429, "rate_limit_exceeded"),
     "TokensNeverFit": (400, "request_too_large"),
     "InputTooLong": (400, "context_length_exceeded"),
@@ -53,6 +55,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "AnswerTooLong": (502, "answer_too_long"),
     "StreamTooLong": (504, "stream_too_long"),
     "ConcurrencyLimited": (429, "rate_limit_exceeded"),
+    "StoreAway": (503, "service_unavailable"),
     "Overloaded": (503, "overloaded"),
     "Draining": (503, "draining"),
     "DocumentAbsent": (503, "service_unavailable"),
@@ -145,6 +148,33 @@ def _endpoint_rate_limited(folder: Path, model: Model) -> None:
     with running.guard(folder, model.upstream, given=given) as guard:
         assert guard.ask(chat()).status == 200
         _hold(guard, "EndpointRateLimited", lambda: guard.ask(chat(), key=credential("batch").reveal()))
+
+
+def _tier_rate_limited(folder: Path, model: Model) -> None:
+    windows = (RequestWindow(9, 60), RequestWindow(1, 60, Scope.TIER, "basic"))
+    given = document(requests=windows, tiers={"chat-ui": "basic", "batch": "basic"})
+    with running.guard(folder, model.upstream, given=given) as guard:
+        assert guard.ask(chat()).status == 200
+        _hold(guard, "TierRateLimited", lambda: guard.ask(chat(), key=credential("batch").reveal()))
+
+
+def _tier_tokens_limited(folder: Path, model: Model) -> None:
+    windows = (TokenWindow("Total", 9999, 60), TokenWindow("Total", 250, 60, Scope.TIER, "basic"))
+    given = document(tokens=windows, max_output_tokens=100, tiers={"chat-ui": "basic", "batch": "basic"})
+    with running.guard(folder, model.upstream, given=given) as guard:
+        assert guard.ask(chat("/count 99")).status == 200
+        _hold(guard, "TierTokensLimited", lambda: guard.ask(chat(), key=credential("batch").reveal()))
+
+
+def _store_away(folder: Path, model: Model) -> None:
+    """Of a tier that needs the store; another tier's clients have the guard's share meanwhile."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = SharedStore("127.0.0.1", nobody.getsockname()[1])
+        given = document(store=away, tiers={"chat-ui": "basic"}, refused_without_store=("basic",))
+        with running.guard(folder, model.upstream, given=given) as guard:
+            assert guard.ask(chat(), key=credential("batch").reveal()).status == 200
+            _hold(guard, "StoreAway", lambda: guard.ask(chat()))
 
 
 def _endpoint_tokens_limited(folder: Path, model: Model) -> None:
@@ -256,6 +286,9 @@ def _token_refused(reason: str) -> Callable[[Path, Model], None]:
 WITH_PREPARATION = {
     **{reason: _token_refused(reason) for reason in accounts.bad_tokens()},
     "RateLimited": _rate_limited,
+    "TierRateLimited": _tier_rate_limited,
+    "TierTokensLimited": _tier_tokens_limited,
+    "StoreAway": _store_away,
     "EndpointRateLimited": _endpoint_rate_limited,
     "TokensLimited": _tokens_limited,
     "EndpointTokensLimited": _endpoint_tokens_limited,

@@ -189,6 +189,7 @@ def test_many_callers_at_two_guards_never_pass_a_budget(store: Valkey, fleet: Fl
 def test_a_guard_that_is_killed_leaves_nothing_held_for_ever(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tokens=(TokenWindow("Output", 150, DAY),), max_stream_seconds=1)
     one = fleet.together(given, "--answer-seconds", "1")
+    settled(store)
     with one.connect() as sock:
         sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
         eventually(lambda: store.leases() == 1, "held in the store")
@@ -202,6 +203,66 @@ def test_a_guard_that_is_killed_leaves_nothing_held_for_ever(store: Valkey, flee
     assert (refused.status, int(refused.headers["Retry-After"]) > 3600) == (429, True), "charged in full: nobody knows"
     assert (store.leases(), store.figures()["ho:chat-ui"]) == (0, 0)
     assert other.ask(chat(max_tokens=50)).status == 200
+
+
+TIERS = {"chat-ui": "basic", "batch": "basic"}
+
+
+def test_a_tiers_limits_hold_for_all_guards(store: Valkey, fleet: Fleet) -> None:
+    own, shared = RequestWindow(3, DAY, Scope.CLIENT, "basic"), RequestWindow(4, DAY, Scope.TIER, "basic")
+    given = limited(store.port, requests=(RequestWindow(1000, DAY), own, shared), tiers=TIERS)
+    one, other = fleet.together(given), fleet.together(given)
+    assert statuses(one, 2) + statuses(other, 2) == [200] * 3 + [429], "in place of the thousand"
+    assert [other.ask(chat(), key=BATCH).status for _ in range(2)] == [200, 429]
+    refused = one.ask(chat(), key=BATCH)
+    assert one.audited(refused.headers["X-Request-Id"])[0]["reason"] == "TierRateLimited"
+    assert one.ask(chat(), key=credential("third").reveal()).status == 200
+
+
+def test_tokens_of_a_tier_are_held_and_charged_for_all_guards(store: Valkey, fleet: Fleet) -> None:
+    windows = (TokenWindow("Output", 1000, DAY), TokenWindow("Output", 150, DAY, Scope.TIER, "basic"))
+    given = limited(store.port, tokens=windows, tiers=TIERS)
+    one, other = fleet.together(given), fleet.together(given)
+    with one.connect() as sock:
+        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
+        eventually(lambda: store.leases() == 1, "held in the store")
+        refused = other.ask(chat(max_tokens=100), key=BATCH)
+        assert other.audited(refused.headers["X-Request-Id"])[0]["reason"] == "TierTokensLimited"
+        assert other.ask(chat(max_tokens=100), key=credential("third").reveal()).status == 200
+    settled(store)
+    assert store.figures()["ho:/basic"] == 0
+
+
+def test_what_a_dead_guard_held_is_charged_by_its_clients_tier_whoever_asks(store: Valkey, fleet: Fleet) -> None:
+    windows = (TokenWindow("Output", 1000, DAY // 2), TokenWindow("Output", 150, DAY, Scope.CLIENT, "basic"))
+    given = limited(store.port, tokens=windows, max_stream_seconds=1, tiers={"chat-ui": "basic"})
+    one = fleet.together(given, "--answer-seconds", "1")
+    settled(store)
+    with one.connect() as sock:
+        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
+        eventually(lambda: store.leases() == 1, "held in the store")
+        one.process.kill()
+    other = fleet.together(given)
+    ((member, _),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
+    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})
+    assert other.ask(chat(), key=BATCH).status == 200, "of no tier"
+    assert f"o:{DAY // 2}:chat-ui" not in store.figures()
+    assert [other.ask(chat(max_tokens=most)).status for most in (100, 50)] == [429, 200]
+
+
+def test_a_tier_that_needs_the_store_is_refused_while_it_is_away(store: Valkey, fleet: Fleet) -> None:
+    given = limited(store.port, tiers={"chat-ui": "basic"}, refused_without_store=("basic",))
+    one = fleet.together(given)
+    assert one.ask(chat()).status == 200
+    store.kill()
+    try:
+        refused = [one.ask(chat()) for _ in range(20)]
+        assert {(answer.status, answer.code) for answer in refused} == {(503, "service_unavailable")}
+        assert one.audited(refused[-1].headers["X-Request-Id"])[0]["reason"] == "StoreAway"
+        assert one.ask(chat(), key=BATCH).status == 200, "the others have this guard's share"
+    finally:
+        store.restart()
+    eventually(lambda: one.ask(chat()).status == 200, "who needs it finds it back, without anybody else's help")
 
 
 def test_a_store_that_is_killed_leaves_each_guard_its_share_of_what_was_left(store: Valkey, fleet: Fleet) -> None:

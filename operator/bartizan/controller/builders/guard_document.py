@@ -41,10 +41,15 @@ def build(
         protocol=spec.serving.protocol,
         replicas=replicas,
         keys=tuple(_client_key(root, identity, name, epoch) for name, epoch in sorted(epochs.items())),
-        requests=tuple(RequestWindow(limit.limit, limit.window_seconds, limit.scope) for limit in limits.requests),
-        tokens=tuple(
-            TokenWindow(limit.kind, limit.limit, limit.window_seconds, limit.scope) for limit in limits.tokens
+        requests=tuple(
+            RequestWindow(limit.limit, limit.window_seconds, limit.scope, limit.tier) for limit in limits.requests
         ),
+        tokens=tuple(
+            TokenWindow(limit.kind, limit.limit, limit.window_seconds, limit.scope, limit.tier)
+            for limit in limits.tokens
+        ),
+        tiers={client.name: client.tier for client in spec.clients if client.tier},
+        refused_without_store=limits.refused_without_store,
         max_input_tokens=caps.max_input_tokens,
         max_output_tokens=caps.max_output_tokens,
         excess_output=caps.excess_output,

@@ -20,6 +20,7 @@ _CLIENT = Ruled(
             "keyEpoch": Whole(1, HIGHEST_EPOCH),
             "serviceAccount": proofs.SERVICE_ACCOUNT,
             "jwt": proofs.JWT,
+            "tier": OWN_NAME,
         },
         required=("name",),
     ),
@@ -84,7 +85,13 @@ def build_from(section: Mapping[str, Any]) -> AccessFrom:
 def build_clients(section: Mapping[str, Any], *, namespace: str) -> tuple[Client, ...]:
     """Sorted by name, so that the order in the manifest changes nothing that is derived from it."""
     clients = (
-        Client(client["name"], client.get("keyEpoch", 1), proofs.account(client, namespace), proofs.token(client))
+        Client(
+            client["name"],
+            client.get("keyEpoch", 1),
+            proofs.account(client, namespace),
+            proofs.token(client),
+            client.get("tier", ""),
+        )
         for client in section.get("clients", ())
     )
     return tuple(sorted(clients, key=lambda client: client.name))
