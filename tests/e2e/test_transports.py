@@ -1,8 +1,11 @@
-"""Models as they come: on a loopback port, as root, slow to start, with every kind of probe."""
+"""Models as they come: on a loopback port, as root, slow to start, with every kind of probe, with a tokenizer."""
+
+from pathlib import Path
 
 import pytest
-from tests.e2e.endpoint import LOOPBACK, is_ready, restarts, until
+from tests.e2e.endpoint import CONTAINER, LOOPBACK, SPEC, is_ready, restarts, until
 from tests.e2e.ground import Ground
+from tests.unit.guard import tokenizers_made
 
 pytestmark = pytest.mark.node
 
@@ -46,3 +49,17 @@ def test_a_model_that_starts_slowly_is_waited_for_and_not_restarted(ground: Grou
     endpoint.wait()
     assert restarts(endpoint.pod(), "model") == 0
     assert restarts(endpoint.pod(), "bartizan-guard") == 0
+
+
+def test_a_models_tokenizer_counts_what_bytes_do_not_decide(ground: Ground, tmp_path: Path) -> None:
+    words = tokenizers_made.words(tmp_path / "tokenizer.json").read_text()
+    volume = {"name": "words", "configMap": {"name": "words"}}
+    ground.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "words"}, "data": {"words.json": words}}
+    )
+    template = {"spec": {"volumes": [volume], "containers": [CONTAINER | {"image": ground.stage.images.model}]}}
+    limits = SPEC["limits"] | {"maxInputTokens": 60, "tokenizer": {"volume": "words", "path": "words.json"}}
+    endpoint = ground.endpoint("counted", template=template, limits=limits).wait()
+    client = ground.client(endpoint)
+    assert "answer: a a a" in client.run("ask.py", tokenizers_made.said(50)), "more bytes than tokens"
+    assert "BadRequestError 400" in client.run("ask.py", tokenizers_made.said(52)), "61 tokens: 52, a role and 8"
