@@ -59,7 +59,7 @@ def test_a_models_tokenizer_counts_what_bytes_do_not_decide(ground: Ground, tmp_
     )
     template = {"spec": {"volumes": [volume], "containers": [CONTAINER | {"image": ground.stage.images.model}]}}
     limits = SPEC["limits"] | {"maxInputTokens": 60, "tokenizer": {"volume": "words", "path": "words.json"}}
-    endpoint = ground.endpoint("counted", template=template, limits=limits).wait()
+    endpoint = ground.endpoint("counted", template=template, limits=limits).wait("Ready", "InSync", "LimitsExact")
     client = ground.client(endpoint)
     assert "answer: a a a" in client.run("ask.py", tokenizers_made.said(50)), "more bytes than tokens"
     assert "BadRequestError 400" in client.run("ask.py", tokenizers_made.said(52)), "61 tokens: 52, a role and 8"

@@ -107,6 +107,13 @@ def _in_state(findings: Findings, state: GuardState) -> list[str]:
     return sorted(name for name, found in findings.guard_states.items() if found is state)
 
 
+_INEXACT = (
+    *(Reason.STORE_UNAVAILABLE, Reason.LIMITS_FORGOTTEN, Reason.LIMITS_UNKEPT),
+    *(Reason.TOKENIZER_ABSENT, Reason.TOKENIZER_REFUSED),
+)
+"""What guards say of their limits, the gravest first."""
+
+
 def limits_exact(world: World, findings: Findings) -> Verdict:
     """In the guards' own words, where they are ours."""
     wish, document = findings.deployment, findings.document
@@ -122,8 +129,8 @@ def limits_exact(world: World, findings: Findings) -> Verdict:
     reports = {name: report for name, report in sorted(findings.guard_reports.items()) if report is not None}
     if not reports:
         return Verdict(None, Reason.GUARDS_UNREACHABLE)
-    for reason in (Reason.STORE_UNAVAILABLE, Reason.LIMITS_FORGOTTEN, Reason.LIMITS_UNKEPT):
-        pods = [name for name, report in reports.items() if report.limits_reason == reason]
+    for reason in _INEXACT:
+        pods = [name for name, it in reports.items() if reason in (it.limits_reason, it.tokenizer_reason)]
         if pods:
             return Verdict(False, reason, f"{EXPLANATIONS[reason]} Pods: {', '.join(pods[:5])}")
     return Verdict(True, Reason.ALL_LIMITS_EXACT)

@@ -53,6 +53,8 @@ class GuardReport:
     reason: str
     document_reason: str = Reason.GUARD_READY
     limits_reason: str = Reason.LIMITS_KEPT
+    tokenizer_reason: str = Reason.GUARD_READY
+    """The same where it has none."""
     tls: "TlsReport | None" = None
     """None where its port speaks plain HTTP."""
 
@@ -101,6 +103,7 @@ def _report(body: object) -> GuardReport | None:
         reason=str(body.get("reason") or ""),
         document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
         limits_reason=str(body.get("limitsReason") or Reason.LIMITS_KEPT),
+        tokenizer_reason=str(body.get("tokenizerReason") or Reason.GUARD_READY),
         tls=_tls_report(body.get("tls")),
     )
 

@@ -147,6 +147,13 @@ def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any],
     assert _in_sync([worlds.pod("a")], document=None, **fields) == (None, reason)
 
 
+def _report(word: str) -> GuardReport:
+    """One in which the guard says this of what it counts with."""
+    if word.startswith("Tokenizer"):
+        return GuardReport("h", "GuardReady", tokenizer_reason=word)
+    return GuardReport("h", "GuardReady", limits_reason=word)
+
+
 @pytest.mark.parametrize(
     ("said", "status", "reason"),
     [
@@ -154,6 +161,8 @@ def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any],
         ({"a": "LimitsKept", "b": "LimitsForgotten"}, False, Reason.LIMITS_FORGOTTEN),
         ({"a": "LimitsUnkept", "b": None}, False, Reason.LIMITS_UNKEPT),
         ({"a": "LimitsKept", "b": "StoreUnavailable"}, False, Reason.STORE_UNAVAILABLE),
+        ({"a": "LimitsKept", "b": "TokenizerAbsent"}, False, Reason.TOKENIZER_ABSENT),
+        ({"a": "TokenizerRefused", "b": None}, False, Reason.TOKENIZER_REFUSED),
         ({"a": "anything", "b": None}, True, Reason.ALL_LIMITS_EXACT),
         ({"a": None}, None, Reason.GUARDS_UNREACHABLE),
         ({}, None, Reason.NO_PODS),
@@ -162,7 +171,7 @@ def test_without_a_document_nothing_is_claimed_of_guards(fields: dict[str, Any],
 def test_limits_are_exact_where_every_guard_that_answers_says_so(
     said: dict[str, str | None], status: bool | None, reason: Reason
 ) -> None:
-    reports = {name: word and GuardReport("h", "GuardReady", limits_reason=word) for name, word in said.items()}
+    reports = {name: word and _report(word) for name, word in said.items()}
     world = worlds.world(pods=[worlds.pod(name) for name in said])
     verdict = conditions.limits_exact(world, _findings(guard_reports=reports))
     assert (verdict.status, verdict.reason) == (status, reason)
