@@ -12,6 +12,8 @@ from bartizan.policy import tokens
 from bartizan.policy.limits import NANOSECONDS, Allowance, Scoped
 from bartizan.policy.tokens import Amount, Budget, Kind, Level, Levels, Verdict
 
+_UNKNOWN: Levels = {}
+
 
 class Budgets:
     def __init__(self, memory: LimitsMemory, now_ns: Callable[[], int]) -> None:
@@ -86,11 +88,10 @@ class Budgets:
             self._keep(whose, levels, budgets)
 
     def _of(self, whose: str, budgets: tuple[Budget, ...]) -> Levels:
-        levels = self._levels.get(whose)
-        if levels is None:
-            levels = {
-                budget.name: self._recall(whose, budget) for budget in budgets if budget.window_seconds > LONG_SECONDS
-            }
+        levels = self._levels.get(whose, _UNKNOWN)
+        for budget in budgets:
+            if budget.window_seconds > LONG_SECONDS and budget.name not in levels:
+                levels = {**levels, budget.name: self._recall(whose, budget)}
         return levels
 
     def _recall(self, whose: str, budget: Budget) -> Level:

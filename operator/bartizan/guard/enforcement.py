@@ -51,7 +51,7 @@ class Measures:
     budgets: Scoped[tokens.Budget]
     whole: Whole
     needs_store: bool
-    """Nothing is given while the store is away."""
+    """Nothing is given while the store is away, or where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _measures(document: GuardDocument, tier: str) -> Measures:
         paces=_scoped(requests, _pace, document.replicas, tier),
         budgets=_scoped(used, _budget, document.replicas, tier),
         whole=whole,
-        needs_store=document.store is not None and tier in document.refused_without_store,
+        needs_store=tier in document.refused_without_store,
     )
 
 

@@ -13,7 +13,7 @@ from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.document_watch import DocumentWatch
-from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
+from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement, Measures
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.model_metrics import Operation, error_type
@@ -155,6 +155,7 @@ class Pipeline:
                 await gate.tokenizer.judge(judged, route, enforcement)
             if gate.documents.current is not enforcement:
                 self._identify(visit)  # a wait must not outlive the key
+                visit.enforcement = enforcement  # by which it was judged and is held
             self._judge_time()  # nor begin what the pod's end has no time for
             inspector = gate.inspector()
             if judged is not None:
@@ -169,7 +170,7 @@ class Pipeline:
         if enforcement.is_shared:
             self._gate.shared.judge(enforcement, visit.client)
         else:
-            self._gate.rates.judge(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
+            self._gate.rates.judge(visit.client, _alone(enforcement, visit.client).paces, time.monotonic_ns())
 
     def _charge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
         """Before the body is parsed: parsing is the dearest stage that a caller can ask for."""
@@ -177,7 +178,7 @@ class Pipeline:
         if enforcement.is_shared:
             visit.is_alone = self._gate.shared.take(enforcement, visit.client)
         else:
-            self._gate.rates.take(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
+            self._gate.rates.take(visit.client, _alone(enforcement, visit.client).paces, time.monotonic_ns())
 
     async def _hold_shared(self, visit: Visit, enforcement: Enforcement) -> AbstractContextManager[None]:
         claim = Claim(enforcement, visit.client, visit.most, visit.spent)
@@ -311,6 +312,14 @@ class Pipeline:
             "seconds": _rounded(self._gate.clock() - visit.began),
             "firstByteSeconds": None if visit.first_byte is None else _rounded(visit.first_byte - visit.began),
         }
+
+
+def _alone(enforcement: Enforcement, client: str) -> Measures:
+    """What the client may ask of a guard without a store; raises Refusal where its tier needs one."""
+    measures = enforcement.of(client)
+    if measures.needs_store:
+        raise refusal.store_away()
+    return measures
 
 
 def _cutter(visit: Visit, reply: Reply) -> Cut:

@@ -12,6 +12,7 @@ from bartizan.policy.limits import Pace, Scoped, Verdict
 
 State = Mapping[int, int]
 _REQUESTS = "Requests"
+_UNKNOWN: State = {}
 REMAINING = attrgetter("remaining")
 
 
@@ -52,14 +53,17 @@ class Rates:
         return min([limits.left(state, pace, now_ns) for pace in paces.client], key=REMAINING)
 
     def _state(self, whose: str, paces: tuple[Pace, ...]) -> State:
-        state = self._states.get(whose)
-        if state is None:
-            windows = [pace.window_seconds for pace in paces if pace.window_seconds > LONG_SECONDS]
-            state = {window: self._memory.recall((whose, _REQUESTS, window)).until_ns for window in windows}
+        state = self._states.get(whose, _UNKNOWN)
+        for pace in paces:
+            window = pace.window_seconds
+            if window > LONG_SECONDS and window not in state:
+                state = {**state, window: self._memory.recall((whose, _REQUESTS, window)).until_ns}
         return state
 
     def _keep(self, whose: str, state: State, paces: tuple[Pace, ...]) -> None:
-        self._states[whose] = state
+        """Windows that do not hold now may hold again, as when a client is moved from tier to tier and back."""
+        known = self._states.get(whose, _UNKNOWN)
+        self._states[whose] = state if known.keys() <= state.keys() else {**known, **state}
         for pace in paces:
             if pace.window_seconds > LONG_SECONDS:
                 self._memory.keep((whose, _REQUESTS, pace.window_seconds), state[pace.window_seconds])

@@ -53,6 +53,11 @@ class Claim:
         return self.enforcement.of(self.client)
 
     @property
+    def told(self) -> list[str | int]:
+        """All windows, as the script takes them, with nothing known of them nor owed."""
+        return [part for window, _ in self.measures.whole.windows for part in (*window.told, 0, 0)]
+
+    @property
     def windows(self) -> Iterator[Window]:
         """Those that hold for the client."""
         return (window for window, holds in self.measures.whole.windows if holds)
@@ -126,7 +131,8 @@ class SharedLimits:
     def take(self, enforcement: Enforcement, client: str) -> bool:
         """Charge a request before its body is read, and say whether it was to this guard's share; raises Refusal."""
         measures = enforcement.of(client)
-        self._judge_store(measures)
+        if self._finds_out(measures):
+            return False
         if self.is_away:
             self.own.rates.take(client, measures.paces, self.own.now_ns())
             return True
@@ -136,14 +142,21 @@ class SharedLimits:
     def judge(self, enforcement: Enforcement, client: str) -> None:
         """As `take`, without the charge."""
         measures = enforcement.of(client)
-        self._judge_store(measures)
+        if self._finds_out(measures):
+            return
         rates, paces = (self.own.rates, measures.paces) if self.is_away else (self.front, measures.whole.paces)
         rates.judge(client, paces, self.own.now_ns())
 
-    def _judge_store(self, measures: Measures) -> None:
-        """Whose tier needs the store is refused at once, unless it is time to find out whether it is back."""
-        if measures.needs_store and self.is_away and self.own.now_ns() < self._next_try_ns:
+    def _finds_out(self, measures: Measures) -> bool:
+        """Whether the request may do nothing but find out whether the store is back; raises Refusal before its time.
+
+        That charges nothing: who is given nothing uses up no share, its own nor what others have in it.
+        """
+        if not (measures.needs_store and self.is_away):
+            return False
+        if self.own.now_ns() < self._next_try_ns:
             raise store_away()
+        return True
 
     async def hold(self, claim: Claim, *, is_charged: bool) -> tuple[AbstractContextManager[None], bool]:
         """Charge one request and hold what it may cost until the returned context ends; raises Refusal.
@@ -267,12 +280,11 @@ class SharedLimits:
         claim, asked_ns = lease.claim, self.own.now_ns()
         lifetime = max(self.own.longest_seconds, claim.enforcement.document.max_stream_seconds)
         flag = "1" if asked_ns - lease.asked_ns < lifetime * NANOSECONDS else ""  # else it was given up, and so charged
-        told = [part for window, _ in claim.measures.whole.windows for part in (*window.told, 0, 0)]
         if self._store is not None and not self.is_away:
             try:
                 figures = (0, cost.input, cost.output)
                 names = (claim.client, claim.measures.tier)
-                answer = await self._store.run(SETTLE, lease.member, *names, *figures, flag, *told)
+                answer = await self._store.run(SETTLE, lease.member, *names, *figures, flag, *claim.told)
                 self._learn(claim, answer, asked_ns)
             except StoreError as error:
                 self._lose(error)
@@ -315,12 +327,13 @@ class SharedLimits:
                 lease = self._unsettled.popleft()
                 try:
                     names = (lease.claim.client, lease.claim.measures.tier)
-                    await self._store.run(RELEASE, lease.member, *names, 0, 0, 0, "")
+                    await self._store.run(RELEASE, lease.member, *names, 0, 0, 0, "", *lease.claim.told)
                 except StoreError as error:
                     self._unsettled.append(lease)
                     self._lose(error)
                     self._try_later()
                     return
+                self._regain()
         finally:
             self._is_releasing = False
 

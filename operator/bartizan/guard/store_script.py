@@ -92,13 +92,14 @@ end
 local function give_up(lease)
   if redis.call('ZREM', KEYS[2], lease) == 0 then return nil end
   local i, o, of, who = lease:match('^[^:]*:(%d+):(%d+):([^:]*):(.*)$')
+  if not i then return nil end
   hold(who, of, -tonumber(i), -tonumber(o))
   return who, of, tonumber(i), tonumber(o)
 end
 
 for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
   local who, of, i, o = give_up(lease)
-  charge(who, of, 0, i, o)
+  if who then charge(who, of, 0, i, o) end
 end
 
 local function wait(window)

@@ -8,8 +8,9 @@ them blindly, again and again, without changing anything.
 import hashlib
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jwt
@@ -153,6 +154,9 @@ class GuardDocument:
     """The tiers whose clients are refused while the store is away."""
 
 
+_NAME = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
 class DocumentError(Exception):
     """A document that must not be enforced, with the reason for it."""
 
@@ -224,7 +228,9 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
     images = media.read(data.pop("media")) if "media" in data else None
     allowed = tuple(data.pop("allow_fields", ()))
     capabilities = tuple(Capability(name) for name in data.pop("capabilities")) if "capabilities" in data else None
-    refused = tuple(data.pop("refused_without_store", ()))
+    refused = data.pop("refused_without_store", [])
+    if not isinstance(refused, list):
+        raise TypeError("the tiers that need the store are no list")
     document = GuardDocument(
         endpoint=endpoint,
         keys=keys,
@@ -235,7 +241,7 @@ def _parse(data: Any) -> GuardDocument:  # noqa: ANN401 -- whatever JSON the ope
         allow_fields=allowed,
         media=images,
         capabilities=capabilities,
-        refused_without_store=refused,
+        refused_without_store=tuple(refused),
         **data,
     )
     _check(document)
@@ -284,9 +290,17 @@ def _check_tiers(document: GuardDocument) -> None:
             raise ValueError("a tier's limit does not say whose")
         if window.tier and window.scope == Scope.ENDPOINT:
             raise ValueError("what all clients share is one tier's")
-    names = (*document.tiers, *document.tiers.values(), *document.refused_without_store)
-    if not all(isinstance(name, str) and name for name in names):
-        raise ValueError("a tier or one of its clients has no name")
+    given = set(document.tiers.values())
+    if not given >= set(document.refused_without_store):
+        raise ValueError("a tier that needs the store is no client's")
+    clients = [key.client for key in document.keys]
+    clients += [client.client for issuer in document.issuers for client in issuer.clients]
+    for name in (*clients, *document.tiers, *given, *(window.tier for window in windows if window.tier)):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):  # it stands in the store's keys and beside marks
+            raise ValueError("a tier or a client has a name that is none")
+    for kind in (document.requests, document.tokens):
+        if len({replace(window, limit=1) for window in kind}) != len(kind):
+            raise ValueError("one window stands twice")
 
 
 def _check_openings(document: GuardDocument) -> None:

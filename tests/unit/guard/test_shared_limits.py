@@ -250,6 +250,36 @@ def test_what_a_dead_guard_held_is_charged_by_its_clients_tier_whoever_asks(stor
     assert [other.ask(chat(max_tokens=most)).status for most in (100, 50)] == [429, 200]
 
 
+def test_what_a_dead_guard_held_is_charged_too_where_a_release_finds_it(store: Valkey, fleet: Fleet) -> None:
+    given = limited(store.port, tokens=(TokenWindow("Output", 150, DAY),), max_stream_seconds=1)
+    one = fleet.together(given, "--answer-seconds", "1")
+    settled(store)
+    with one.connect() as sock:
+        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
+        eventually(lambda: store.leases() == 1, "held in the store")
+        one.process.kill()
+    other = fleet.together(given)
+    eventually(lambda: store.leases() == 1, "nobody's but the dead one's")
+    ((member, _),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
+    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})
+    store.kill()
+    try:
+        assert other.ask(chat(max_tokens=1), key=BATCH).status == 200, "by its share; the rest is to release"
+    finally:
+        store.restart()
+    eventually(lambda: store.leases() == 0, "released, before anybody asks")
+    assert [other.ask(chat(max_tokens=most)).status for most in (100, 50)] == [429, 200]
+
+
+def test_a_lease_that_is_none_of_ours_breaks_nothing(store: Valkey, fleet: Fleet) -> None:
+    one = fleet.together(limited(store.port))
+    settled(store)
+    store.client().zadd("bartizan:{uid-1}:leases", {"x:1": 1, "aaaa:1:2:chat-ui": 1})
+    answer = one.ask(chat())
+    assert (answer.status, counted_by(one, answer)) == (200, "Store")
+    settled(store)
+
+
 def test_a_tier_that_needs_the_store_is_refused_while_it_is_away(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tiers={"chat-ui": "basic"}, refused_without_store=("basic",))
     one = fleet.together(given)
