@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e import company
+from tests.localcluster import locks
 from tests.localcluster.api import Cluster, control_plane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.node]
@@ -53,15 +55,16 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def enforcer(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.localcluster.enforcer"]
-    command += ["--kubeconfig", str(cluster.kubeconfig), "--table", TABLE]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        until(lambda: bool(table()))
-        yield process
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_SECONDS)
+    with locks.exclusive(company.HOST, waiting_for="another test looks at what the host shows"):
+        command = [sys.executable, "-m", "tests.localcluster.enforcer"]
+        command += ["--kubeconfig", str(cluster.kubeconfig), "--table", TABLE]
+        process = subprocess.Popen(command, cwd=ROOT)
+        try:
+            until(lambda: bool(table()))
+            yield process
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_SECONDS)
 
 
 def test_the_table_follows_the_cluster_and_goes_at_the_end(cluster: Cluster, enforcer: subprocess.Popen[bytes]) -> None:
