@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-Step = str | int
-"""A field's name, or a place in a list; in an answer's deltas, the place that an item itself names by `index`."""
+Step = str | int | tuple[str | int]
+"""A field's name, or a place in a list; in an answer's deltas, the place that an item itself names by `index`.
+
+A tuple stands beside all fields and places: for a name, by its position, and for what an answer says of itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)

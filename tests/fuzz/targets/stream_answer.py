@@ -13,7 +13,8 @@ from tests.unit.guard.inspectors import HoldBack
 from bartizan.guard.answers import Streamed
 from bartizan.guard.event_stream import EventStream
 from bartizan.guard.inspection import Inspector, Place
-from bartizan.guard.profiles.openai_answers import DONE, NAMES, REASONS, ChunkReader
+from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
+from bartizan.guard.profiles.openai_words import NAMES, OF_LOGPROBS, REASONS
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.tally import Tally
 
@@ -62,7 +63,7 @@ def judge(case: bytes) -> None:
     if passed:
         assert held_passed, "holding back breaks a stream"
         assert holding.given == holding.seen == seam.seen, "holding back loses text"
-        assert shows_usage or b'"usage":{' not in out, "usage that nobody asked for"
+        assert shows_usage or not any(event.get("usage") for event in _events(out)), "usage that nobody asked for"
 
 
 def _read(cut: list[bytes], inspector: Recorder, *, shows_usage: bool) -> tuple[bool, bytes, Recorder]:
@@ -87,23 +88,29 @@ def _as_inspector(inspector: Recorder) -> Inspector:
 def _judge_seen(output: bytes, inspector: Recorder) -> None:
     """Every string of every choice that went out is the seam's own word, in order."""
     gone: Texts = defaultdict(str)
-    for event in EventStream().feed(output):
-        assert not event.name, "a name that nobody has inspected"
-        if event.data is None or event.data == DONE:
-            continue
-        for choice in json.loads(event.data)["choices"]:
-            assert _names(choice) - NAMES <= inspector.words, "a name that the seam has not seen"
+    for event in _events(output):
+        for choice in event["choices"]:
+            assert _names(choice) - NAMES - OF_LOGPROBS <= inspector.words, "a name that the seam has not seen"
             for path, text in _texts(choice, ()):
                 gone[Place(choice["index"], path)] += text
     for place, text in gone.items():
         assert inspector.given[place].startswith(text), f"a text that the seam did not give out, at {place}"
 
 
+def _events(output: bytes) -> list[dict[str, Any]]:
+    found = EventStream().feed(output)
+    assert not any(event.name for event in found), "a name that nobody has inspected"
+    return [json.loads(event.data) for event in found if event.data is not None and event.data != DONE]
+
+
 def _texts(value: Any, path: tuple[str | int, ...]) -> list[tuple[tuple[str | int, ...], str]]:
     if isinstance(value, str):
         return [(path, value)]
     if isinstance(value, list):
-        steps = [(item["index"] if _has_index(item) else at, item) for at, item in enumerate(value)]
+        is_of_tokens = len(path) == 2 and path[0] == "logprobs"
+        steps = [
+            (0 if is_of_tokens else item["index"] if _has_index(item) else at, item) for at, item in enumerate(value)
+        ]
         return [found for step, item in steps for found in _texts(item, (*path, step))]
     if isinstance(value, dict):
         return [

@@ -34,7 +34,17 @@ def texts(events: list[bytes]) -> dict[Place, str]:
     for event in events:
         if event != DONE:
             ChunkReader(found, Tally(), shows_usage=True).read(event)
-    return {place: text for place, text in found.seen.items() if text}
+    return {place: text for place, text in found.seen.items() if text and not is_of_frame(place)}
+
+
+def is_of_frame(place: Place) -> bool:
+    """Whether it is what an answer says of itself."""
+    first = place.path[0]
+    return isinstance(first, tuple) and isinstance(first[0], str)
+
+
+def of_choices(holding: HoldBack) -> set[str]:
+    return {text for place, text in holding.seen.items() if not is_of_frame(place)}
 
 
 def test_what_the_seam_lets_pass_goes_on_byte_for_byte() -> None:
@@ -101,21 +111,21 @@ def test_every_string_of_a_choice_is_seen_but_why_it_ended() -> None:
     holding = HoldBack(0)
     choice = {"index": 0, "delta": {"a": [{"b": "1"}]}, "text": "2", "x": {"y": "3"}, "finish_reason": "stop"}
     run(holding, chunk(choice))
-    assert set(holding.seen.values()) == {"1", "2", "3", "a", "b", "x", "y"}
+    assert of_choices(holding) == {"1", "2", "3", "a", "b", "x", "y"}
 
 
 @pytest.mark.parametrize("name", ["finish_reason", "stop_reason"])
 def test_a_reason_in_other_than_the_protocols_words_is_seen_and_costs_no_token(name: str) -> None:
     holding = HoldBack(0)
     *_, tally = run(holding, chunk({"index": 0, "finish_reason": "stop", name: "because"}))
-    assert set(holding.seen.values()) == {"because"}
+    assert of_choices(holding) == {"because"}
     assert tally.floor == 0
 
 
 def test_a_reason_that_is_no_word_is_seen_like_any_other_text() -> None:
     holding = HoldBack(0)
     run(holding, chunk({"index": 0, "finish_reason": {"said": "1"}, "stop_reason": ["2"]}))
-    assert set(holding.seen.values()) == {"said", "1", "2"}
+    assert of_choices(holding) == {"said", "1", "2"}
 
 
 LOGPROBS = {"tokens": ["hello"], "top_logprobs": [{"hello": -0.1, "bye": -2.5}]}
@@ -137,6 +147,74 @@ def test_names_that_a_model_may_have_made_are_texts(choice: dict[str, Any]) -> N
         assert b"hello" not in out
         assert out.count(b"*****") == body.count(b"hello")
         assert json.loads(out)["choices"][0].get("logprobs", {}).get("top_logprobs", [{}])[0].get("bye", -2.5) == -2.5
+
+
+@pytest.mark.parametrize("name", ["function", "name", "content", "token", "stop_reason"])
+def test_a_token_that_is_spelt_like_a_name_of_the_protocols_is_seen(name: str) -> None:
+    choice = {"index": 0, "text": name, "logprobs": {"tokens": [name], "top_logprobs": [{name: -0.1, "x": -1}]}}
+    out = openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot(name), Tally())
+    assert json.dumps(name).encode() not in out or name == "token"  # which is the newer ones' own
+
+
+def test_arguments_that_are_an_object_have_no_name_of_the_protocols() -> None:
+    holding = HoldBack(0)
+    call = {"index": 0, "function": {"name": "f", "arguments": {"content": {"name": 1}}}}
+    run(holding, chunk({"index": 0, "delta": {"tool_calls": [call]}}))
+    assert of_choices(holding) == {"f", "content", "name"}
+
+
+def test_tokens_are_one_text_and_so_are_their_bytes() -> None:
+    content = [
+        {"token": part, "logprob": -1, "bytes": list(part.encode()), "top_logprobs": []} for part in ("he", "llo")
+    ]
+    choice = {"index": 0, "message": {"content": "hello"}, "logprobs": {"content": content}}
+    out = openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot("hello"), Tally())
+    found = json.loads(out)["choices"][0]["logprobs"]["content"]
+    assert "".join(item["token"] for item in found) == "*****"
+    assert [item["bytes"] for item in found] == [None, None]
+    old = {"index": 0, "text": "hello", "logprobs": {"tokens": ["he", "llo"]}}
+    out = openai_answers.read_whole(json.dumps({"choices": [old]}).encode(), Blot("hello"), Tally())
+    assert "".join(json.loads(out)["choices"][0]["logprobs"]["tokens"]) == "*****"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whole: bool) -> None:
+    frame = {"id": "hello", "created": {"hello": 1}, "model": {"a": ["hello"]}, "service_tier": None, "object": 7}
+    body = json.dumps({**frame, "choices": [{"index": 0, "text": "x"}]}).encode()
+    reader = ChunkReader(Blot("hello"), Tally(), shows_usage=False)
+    for _ in range(2):
+        out = openai_answers.read_whole(body, Blot("hello"), Tally()) if whole else reader.read(body)[0].data or b""
+        assert json.loads(out).items() >= {"id": "*****", "service_tier": None}.items()
+        assert json.loads(out).keys() == {"id", "service_tier", "choices"}
+
+
+class Strip(LetPass):
+    """Takes out what nobody sees."""
+
+    def answer(self, place: Place, text: str) -> str:
+        return super().answer(place, text).replace("\u200b", "")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"index": 0, "i\u200bndex": 1, "text": "x"},
+        {"index": 0, "finish\u200b_reason": None, "finish_reason": "stop"},
+        {"index": 0, "a": 1, "a\u200b": 2},
+        {"index": 0, "b\u200b": 1, "b\u200b\u200b": 2},
+    ],
+)
+def test_a_name_is_never_made_anothers(choice: dict[str, Any]) -> None:
+    with pytest.raises(AnswerError):
+        run(Strip(), chunk(choice))
+    with pytest.raises(AnswerError):
+        openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Strip(), Tally())
+
+
+def test_a_name_and_a_text_in_its_place_are_two_texts() -> None:
+    events, _ = run(HoldBack(2), chunk({"index": 0, "logprobs": {"tokens": ["abcd"], "efgh": 1}}), DONE)
+    assert b"efgh" in events[0]
+    assert texts(events)[Place(0, ("logprobs", "tokens", 0))] == "abcd"
 
 
 @pytest.mark.parametrize("value", ["text", ["text"], {"a": "text"}])
@@ -215,7 +293,8 @@ def test_no_character_is_lost_wherever_the_seam_holds_back(
     events, _ = run(holding, *data, DONE)
     assert events[-1] == DONE
     assert texts(events) == texts(data)
-    assert {place: text for place, text in holding.seen.items() if text} == texts(data)
+    seen = {place: text for place, text in holding.seen.items() if text and not is_of_frame(place)}
+    assert seen == texts(data)
 
 
 @given(text=WORDS, most=st.integers(0, 20))
@@ -247,7 +326,7 @@ def test_a_whole_answer_is_seen_in_every_text() -> None:
     ).encode()
     holding, tally = HoldBack(1), Tally()
     assert openai_answers.read_whole(body, holding, tally) == body
-    assert set(holding.seen.values()) == {"assistant", "a", "t", "f", "g", "b"}
+    assert of_choices(holding) == {"assistant", "a", "t", "f", "g", "b"}
     assert tally.spent(held=Amount()) == Amount(4, 2)
 
 

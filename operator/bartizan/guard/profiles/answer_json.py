@@ -101,7 +101,7 @@ def _released(inspector: Inspector, value: Any, choice: int, path: tuple[Step, .
         items = [_released(inspector, item, choice, (*path, position)) for position, item in enumerate(value)]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     pairs = [
-        (show(inspector, Place(choice, (*path, position)), name), _released(inspector, item, choice, (*path, name)))
+        (show(inspector, Place(choice, (*path, (position,))), name), _released(inspector, item, choice, (*path, name)))
         for position, (name, item) in enumerate(value.items())
     ]
     has_changed = any(

@@ -7,7 +7,8 @@ from typing import Any
 from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
-from bartizan.guard.profiles.answer_json import MAX_DEPTH, encode, load, show, trim
+from bartizan.guard.profiles import openai_words as words
+from bartizan.guard.profiles.answer_json import encode, load
 from bartizan.guard.tally import AnswerError, Tally
 from bartizan.policy.tokens import Amount
 
@@ -16,40 +17,6 @@ MAX_PLACES = 4096
 """Texts that grow at one time: a few for each choice and each call of a tool."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
-_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"})
-"""Of an answer's own fields, those that go on: servers put texts and more into others, where nobody looks for them."""
-REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
-"""Why a choice has ended, in the protocol's words; the seam sees every other string."""
-_WITHOUT_TOKENS = frozenset({"role", "finish_reason", "stop_reason"})
-"""Of a choice's strings, those that cost nothing."""
-NAMES = frozenset(
-    (
-        *("index", "delta", "message", "text", "finish_reason", "stop_reason", "logprobs"),
-        *("role", "content", "refusal", "reasoning", "reasoning_content", "annotations", "audio"),
-        *("tool_calls", "id", "type", "function", "name", "arguments", "function_call", "custom", "input"),
-        *("token", "logprob", "bytes", "top_logprobs", "tokens", "token_logprobs", "text_offset"),
-        *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"),
-        *("cached_tokens", "audio_tokens", "reasoning_tokens"),
-        *("accepted_prediction_tokens", "rejected_prediction_tokens"),
-    )
-)
-"""The protocol's own names in choices and usage; the seam sees every other one, for it may be the model's word: in the
-old log probabilities, tokens are names."""
-
-_NESTED = (dict, list)
-Path = tuple[Step, ...]
-Spot = tuple[Path, Any, Any]
-"""Where a string grows, and the object or list and the key in it that hold it now."""
-
-
-class _Strings:
-    """Of one choice: the spots of its strings, and the objects with names that are not the protocol's."""
-
-    __slots__ = ("odd", "spots")
-
-    def __init__(self) -> None:
-        self.spots: list[Spot] = []
-        self.odd: list[tuple[Path, dict[str, Any]]] = []
 
 
 @dataclass(slots=True)
@@ -63,6 +30,8 @@ class ChunkReader:
     _open: dict[int, dict[Place, None]] = field(default_factory=dict)
     _followed: int = 0
     _frame: dict[str, Any] = field(default_factory=dict)
+    _told: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What chunks say of themselves, and what the seam makes of it: each says the same."""
 
     def read(self, data: bytes) -> list[Event]:
         """The events that go to the caller in place of this one; raises AnswerError, and Refusal."""
@@ -73,7 +42,9 @@ class ChunkReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list) or chunk.get("error") is not None:
             raise AnswerError("a chunk that holds no choices, or an error")
-        has_changed = trim(chunk, _FIELDS) | self._read_usage(chunk, has_choices=bool(choices))
+        has_changed = words.judge_frame(chunk, self.inspector, self._told) | self._read_usage(
+            chunk, has_choices=bool(choices)
+        )
         before: list[Event] = []
         for choice in choices:
             has_changed |= self._read_choice(choice)
@@ -90,7 +61,7 @@ class ChunkReader:
             return False
         self.tally.said = usage(used)
         if self.shows_usage:
-            return _show_usage(used, self.inspector)
+            return words.show_usage(used, self.inspector)
         if has_choices:
             del chunk["usage"]
         return has_choices
@@ -101,26 +72,28 @@ class ChunkReader:
             raise AnswerError("a choice without an index")
         index, has_changed, has_text = choice["index"], False, False
         places = self._open.setdefault(index, {})
-        strings = _strings(choice)
+        strings = words.strings(choice)
         for path, holder, key in strings.spots:
             text, place = holder[key], Place(index, path)
             if place not in places:
                 self._follow(places, place)
             released = self.inspector.answer(place, text)
-            has_text |= bool(text) and key not in _WITHOUT_TOKENS
+            has_text |= bool(text) and key not in words.WITHOUT_TOKENS
             if released != text:
-                holder[key], has_changed = released, True
+                words.put(holder, key, released)
+                has_changed = True
         self.tally.floor += has_text
         if choice.get("finish_reason") is not None:
             has_changed |= self._end_within(index, strings.spots)
-        return _show_names(strings, index, self.inspector) | has_changed
+        return words.show_names(strings, index, self.inspector) | has_changed
 
-    def _end_within(self, index: int, spots: list[Spot]) -> bool:
+    def _end_within(self, index: int, spots: list[words.Spot]) -> bool:
         """Of a choice that ends with this chunk: what was held back of a text follows what the chunk says of it."""
         has_changed = False
         for place, (holder, key) in {Place(index, path): (holder, key) for path, holder, key in spots}.items():
             if rest := self.inspector.rest(place):
-                holder[key], has_changed = holder[key] + rest, True
+                words.put(holder, key, holder[key] + rest)
+                has_changed = True
             del self._open[index][place]
             self._followed -= 1
         return has_changed
@@ -152,14 +125,14 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without choices")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
-    has_changed = trim(answer, _FIELDS) | _show_usage(answer.get("usage"), inspector)
+    has_changed = words.judge_frame(answer, inspector, {}) | words.show_usage(answer.get("usage"), inspector)
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")
         index = choice.get("index")
         if type(index) is not int:
             index = 0
-        has_changed |= _show_whole(_strings(choice), index, inspector)
+        has_changed |= words.show_whole(words.strings(choice), index, inspector)
         tally.floor += 1
     return encode(answer) if has_changed else body
 
@@ -188,75 +161,6 @@ def tail_usage(tail: bytes) -> Amount | None:
 def error_event(body: bytes) -> bytes:
     """The event in a stream that tells of an error, in the words of a refusal's body."""
     return event_stream.write(Event(body))
-
-
-def _strings(choice: dict[str, Any]) -> _Strings:
-    """Every string of a choice. A list and no generator: this runs for each chunk of each stream."""
-    found = _Strings()
-    if not choice.keys() <= NAMES:
-        found.odd.append(((), choice))
-    for name, value in choice.items():
-        if isinstance(value, str):
-            if name != "finish_reason" or value not in REASONS:
-                found.spots.append(((name,), choice, name))
-        elif isinstance(value, _NESTED):
-            _gather(value, (name,), found)
-    return found
-
-
-def _gather(holder: Any, path: Path, found: _Strings) -> None:  # noqa: ANN401 - any object or list
-    if len(path) >= MAX_DEPTH:
-        raise AnswerError("a choice that is nested too deep")
-    is_list = isinstance(holder, list)
-    if not is_list and not holder.keys() <= NAMES:
-        found.odd.append((path, holder))
-    for key, value in enumerate(holder) if is_list else holder.items():
-        if isinstance(value, str):
-            found.spots.append(((*path, key), holder, key))
-        elif isinstance(value, _NESTED):
-            _gather(value, (*path, _step(value, key) if is_list else key), found)
-
-
-def _show_whole(strings: _Strings, index: int, inspector: Inspector) -> bool:
-    """Show the seam strings and names that are whole; whether it has changed something."""
-    has_changed = False
-    for path, holder, key in strings.spots:
-        text = holder[key]
-        released = show(inspector, Place(index, path), text)
-        if released is not text:
-            holder[key], has_changed = released, True
-    return _show_names(strings, index, inspector) | has_changed
-
-
-def _show_names(strings: _Strings, index: int, inspector: Inspector) -> bool:
-    """Show the seam the names that are not the protocol's, each a text of its own; whether it has changed one."""
-    has_changed = False
-    for path, holder in strings.odd:
-        renamed: dict[str, Any] = {}
-        for position, (name, value) in enumerate(holder.items()):
-            released = name if name in NAMES else show(inspector, Place(index, (*path, position)), name)
-            if released is not name and not isinstance(value, int | float | None):
-                raise AnswerError("a text under a name that may not go out")  # later pieces would grow under it
-            renamed[released] = value
-        if renamed.keys() != holder.keys():
-            holder.clear()
-            holder.update(renamed)
-            has_changed = True
-    return has_changed
-
-
-def _show_usage(used: Any, inspector: Inspector) -> bool:  # noqa: ANN401 - whatever JSON the server sent
-    if not isinstance(used, dict):
-        return False
-    strings = _Strings()
-    _gather(used, ("usage",), strings)
-    return _show_whole(strings, 0, inspector)
-
-
-def _step(item: Any, place: Step) -> Step:  # noqa: ANN401 - any object or list
-    """Where an item of a list stands by its own word, else its place."""
-    index = item.get("index") if isinstance(item, dict) else None
-    return index if type(index) is int else place
 
 
 def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:

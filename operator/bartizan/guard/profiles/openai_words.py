@@ -1,0 +1,195 @@
+"""The words in OpenAI's answers: every string that the seam has to see, and the names that are not the protocol's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bartizan.guard.inspection import Inspector, Place, Step
+from bartizan.guard.profiles.answer_json import MAX_DEPTH, show, trim
+from bartizan.guard.tally import AnswerError
+
+_FRAME = ("id", "object", "model", "system_fingerprint", "service_tier")
+"""What an answer says of itself, in words."""
+_FIELDS = frozenset({*_FRAME, "created", "choices", "usage"})
+"""Of an answer's own fields, those that go on: servers put texts and more into others, where nobody looks for them."""
+REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+"""Why a choice has ended, in the protocol's words; the seam sees every other string."""
+WITHOUT_TOKENS = frozenset({"role", "finish_reason", "stop_reason"})
+"""Of a choice's strings, those that cost nothing."""
+
+Names = frozenset[str]
+NAMES = frozenset(
+    (
+        *("index", "delta", "message", "text", "finish_reason", "stop_reason", "logprobs"),
+        *("role", "content", "refusal", "reasoning", "reasoning_content", "annotations", "audio"),
+        *("tool_calls", "id", "type", "function", "name", "arguments", "function_call", "custom", "input"),
+    )
+)
+"""The protocol's own names in a choice; the seam sees every other one, for it may be the model's word."""
+OF_LOGPROBS = frozenset(
+    (
+        *("content", "refusal", "token", "logprob", "bytes", "top_logprobs"),
+        *("tokens", "token_logprobs", "text_offset"),
+    )
+)
+_OF_USAGE = frozenset(
+    (
+        *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"),
+        *("cached_tokens", "audio_tokens", "reasoning_tokens"),
+        *("accepted_prediction_tokens", "rejected_prediction_tokens"),
+    )
+)
+_NONE: Names = frozenset()
+_BELOW: Mapping[str, Names] = {
+    "logprobs": OF_LOGPROBS,
+    "top_logprobs": frozenset({"token", "logprob", "bytes"}),  # the old ones have the tokens themselves for names
+    "arguments": _NONE,
+    "input": _NONE,
+}
+"""Where other names are the protocol's, or none."""
+
+_TIMES = (int, float, type(None))
+_NESTED = (dict, list)
+Path = tuple[Step, ...]
+Spot = tuple[Path, Any, Any]
+"""Where a string grows, and the object or list and the key in it that hold it now."""
+
+
+class Strings:
+    """Of one choice: the spots of its strings, and the objects with names that are not the protocol's."""
+
+    __slots__ = ("odd", "spots")
+
+    def __init__(self) -> None:
+        self.spots: list[Spot] = []
+        self.odd: list[tuple[Path, dict[str, Any], Names]] = []
+
+
+def judge_frame(holder: dict[str, Any], inspector: Inspector, told: dict[str, tuple[str, str]]) -> bool:
+    """Leave out what is no word and no time, show the seam each word once; whether something is other than it was."""
+    has_changed = trim(holder, _FIELDS)
+    if type(holder.get("created")) not in _TIMES:
+        del holder["created"]
+        has_changed = True
+    for name in _FRAME:
+        word = holder.get(name)
+        if word is None:
+            continue
+        if not isinstance(word, str):
+            del holder[name]
+            has_changed = True
+            continue
+        if name not in told or told[name][0] != word:
+            told[name] = (word, show(inspector, Place(0, ((name,),)), word))
+        released = told[name][1]
+        if released != word:
+            holder[name], has_changed = released, True
+    return has_changed
+
+
+def strings(choice: dict[str, Any]) -> Strings:
+    """Every string of a choice. A list and no generator: this runs for each chunk of each stream."""
+    found = Strings()
+    if not choice.keys() <= NAMES:
+        found.odd.append(((), choice, NAMES))
+    for name, value in choice.items():
+        if isinstance(value, str):
+            if name != "finish_reason" or value not in REASONS:
+                found.spots.append(((name,), choice, name))
+        elif isinstance(value, _NESTED):
+            _gather(value, (name,), _names_below(name, NAMES), found)
+    return found
+
+
+def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # noqa: ANN401 - any object or list
+    if len(path) >= MAX_DEPTH:
+        raise AnswerError("a choice that is nested too deep")
+    if isinstance(holder, list):
+        is_of_tokens = len(path) == _DEPTH_OF_TOKENS and path[0] == "logprobs"
+        for position, item in enumerate(holder):
+            step = 0 if is_of_tokens else _step(item, position)
+            if isinstance(item, str):
+                found.spots.append(((*path, step), holder, position))
+            elif isinstance(item, _NESTED):
+                _gather(item, (*path, step), known, found)
+        return
+    if not holder.keys() <= known:
+        found.odd.append((path, holder, known))
+    for key, value in holder.items():
+        if isinstance(value, str):
+            found.spots.append(((*path, key), holder, key))
+        elif isinstance(value, _NESTED):
+            _gather(value, (*path, key), _names_below(key, known), found)
+
+
+_DEPTH_OF_TOKENS = 2
+"""logprobs.content and its like: tokens, one after another, are one text, however it is cut."""
+
+
+def _names_below(name: str, known: Names) -> Names:
+    """Below a name that is not the protocol's none is."""
+    return _BELOW.get(name, known) if name in known else _NONE
+
+
+def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object or list
+    """A text that the seam has changed; the bytes beside a token say the same once more, in numbers."""
+    holder[key] = text
+    if key == "token" and holder.get("bytes") is not None:
+        holder["bytes"] = None
+
+
+def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
+    """Show the seam strings and names that are whole; whether it has changed something."""
+    released, last = [], {}
+    for at, (path, holder, key) in enumerate(strings.spots):
+        place = Place(index, path)
+        released.append(inspector.answer(place, holder[key]))
+        last[place] = at
+    for place, at in last.items():
+        released[at] += inspector.rest(place)
+    has_changed = False
+    for (_, holder, key), text in zip(strings.spots, released, strict=True):
+        if text != holder[key]:
+            put(holder, key, text)
+            has_changed = True
+    return show_names(strings, index, inspector) | has_changed
+
+
+def show_names(strings: Strings, index: int, inspector: Inspector) -> bool:
+    """Show the seam the names that are not the protocol's, each a text of its own; whether it has changed one."""
+    has_changed = False
+    for path, holder, known in strings.odd:
+        pairs = []
+        for position, (name, value) in enumerate(holder.items()):
+            released = name if name in known else show(inspector, Place(index, (*path, (position,))), name)
+            if released is not name:
+                _judge_renamed(released, value, holder)
+                has_changed = True
+            pairs.append((released, value))
+        if has_changed:
+            holder.clear()
+            holder.update(pairs)
+            if len(holder) != len(pairs):
+                raise AnswerError("two names that the seam makes one")
+    return has_changed
+
+
+def _judge_renamed(released: str, value: object, holder: dict[str, Any]) -> None:
+    """Raises AnswerError where a name that the seam has changed would say something that nobody has seen."""
+    if not isinstance(value, int | float | None):
+        raise AnswerError("a text under a name that may not go out")  # later pieces would grow under it
+    if released in NAMES or released in holder:
+        raise AnswerError("a name that the seam makes another's")
+
+
+def show_usage(used: Any, inspector: Inspector) -> bool:  # noqa: ANN401 - whatever JSON the server sent
+    if not isinstance(used, dict):
+        return False
+    strings = Strings()
+    _gather(used, (("usage",),), _OF_USAGE, strings)
+    return show_whole(strings, 0, inspector)
+
+
+def _step(item: Any, place: Step) -> Step:  # noqa: ANN401 - any object or list
+    """Where an item of a list stands by its own word, else its place."""
+    index = item.get("index") if isinstance(item, dict) else None
+    return index if type(index) is int else place
