@@ -41,7 +41,16 @@ PARTS = {
     "limits": ("rates", "budgets", "slots", "limits", "limits_memory", "tokens", "costs", "allowance", "shared"),
     "audit": ("audit", "audit_sink", "trace_context"),
     "the model's answer": (
-        *("upstream", "upstream_connection", "relay", "answers", "openai_answers", "answer_json", "tally"),
+        *(
+            "upstream",
+            "upstream_connection",
+            "relay",
+            "answers",
+            "openai_answers",
+            "openai_words",
+            "answer_json",
+            "tally",
+        ),
         *("event_stream", "answer_texts"),
     ),
     "metrics": ("metrics", "model_metrics", "series", "values"),

@@ -30,8 +30,7 @@ class ChunkReader:
     _open: dict[int, dict[Place, None]] = field(default_factory=dict)
     _followed: int = 0
     _frame: dict[str, Any] = field(default_factory=dict)
-    _told: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """What chunks say of themselves, and what the seam makes of it: each says the same."""
+    _said: words.Frame = field(default_factory=words.Frame)
 
     def read(self, data: bytes) -> list[Event]:
         """The events that go to the caller in place of this one; raises AnswerError, and Refusal."""
@@ -42,9 +41,7 @@ class ChunkReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list) or chunk.get("error") is not None:
             raise AnswerError("a chunk that holds no choices, or an error")
-        has_changed = words.judge_frame(chunk, self.inspector, self._told) | self._read_usage(
-            chunk, has_choices=bool(choices)
-        )
+        has_changed = self._said.judge(chunk, self.inspector) | self._read_usage(chunk, has_choices=bool(choices))
         before: list[Event] = []
         for choice in choices:
             has_changed |= self._read_choice(choice)
@@ -85,7 +82,9 @@ class ChunkReader:
         self.tally.floor += has_text
         if choice.get("finish_reason") is not None:
             has_changed |= self._end_within(index, strings.spots)
-        return words.show_names(strings, index, self.inspector) | has_changed
+        if strings.odd:
+            has_changed |= words.show_names(strings, index, self.inspector)
+        return has_changed
 
     def _end_within(self, index: int, spots: list[words.Spot]) -> bool:
         """Of a choice that ends with this chunk: what was held back of a text follows what the chunk says of it."""
@@ -125,7 +124,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without choices")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
-    has_changed = words.judge_frame(answer, inspector, {}) | words.show_usage(answer.get("usage"), inspector)
+    has_changed = words.Frame().judge(answer, inspector) | words.show_usage(answer.get("usage"), inspector)
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")

@@ -47,7 +47,9 @@ _BELOW: Mapping[str, Names] = {
 }
 """Where other names are the protocol's, or none."""
 
-_TIMES = (int, float, type(None))
+_TIMES = frozenset({int, float, type(None)})
+_FIGURES = _TIMES
+_WORDS = frozenset({str})
 _NESTED = (dict, list)
 Path = tuple[Step, ...]
 Spot = tuple[Path, Any, Any]
@@ -64,24 +66,56 @@ class Strings:
         self.odd: list[tuple[Path, dict[str, Any], Names]] = []
 
 
-def judge_frame(holder: dict[str, Any], inspector: Inspector, told: dict[str, tuple[str, str]]) -> bool:
-    """Leave out what is no word and no time, show the seam each word once; whether something is other than it was."""
+class Frame:
+    """What answers say of themselves; the chunks of a stream all say the same, which the seam sees once."""
+
+    __slots__ = ("_good",)
+
+    def __init__(self) -> None:
+        self._good: dict[str, Any] | None = None
+        """What was said before and went on as it was."""
+
+    def judge(self, holder: dict[str, Any], inspector: Inspector) -> bool:
+        """Leave out what is no word and no time, and show the seam the words; whether something has changed."""
+        said = holder.copy()
+        said.pop("choices", None)
+        said.pop("usage", None)
+        if said == self._good:
+            return False
+        has_changed = _judge_frame(holder, inspector)
+        if not has_changed:
+            self._good = said
+        return has_changed
+
+
+def _judge_frame(holder: dict[str, Any], inspector: Inspector) -> bool:
     has_changed = trim(holder, _FIELDS)
     if type(holder.get("created")) not in _TIMES:
         del holder["created"]
         has_changed = True
+    words = [word for name in _FRAME if (word := holder.get(name)) is not None]
+    if _WORDS.issuperset(map(type, words)):
+        said = "\n".join(words)
+        if show(inspector, _OF_FRAME, said) is said:
+            return has_changed
+    return _show_frame(holder, inspector) or has_changed
+
+
+_OF_FRAME = Place(0, (("frame",),))
+
+
+def _show_frame(holder: dict[str, Any], inspector: Inspector) -> bool:
+    """Each word by itself, where the seam would change something of all; what is no word goes no further."""
+    has_changed = False
     for name in _FRAME:
         word = holder.get(name)
         if word is None:
             continue
-        if not isinstance(word, str):
+        released = show(inspector, Place(0, ((name,),)), word) if isinstance(word, str) else None
+        if released is None:
             del holder[name]
             has_changed = True
-            continue
-        if name not in told or told[name][0] != word:
-            told[name] = (word, show(inspector, Place(0, ((name,),)), word))
-        released = told[name][1]
-        if released != word:
+        elif released is not word:
             holder[name], has_changed = released, True
     return has_changed
 
@@ -96,7 +130,7 @@ def strings(choice: dict[str, Any]) -> Strings:
             if name != "finish_reason" or value not in REASONS:
                 found.spots.append(((name,), choice, name))
         elif isinstance(value, _NESTED):
-            _gather(value, (name,), _names_below(name, NAMES), found)
+            _gather(value, (name,), _BELOW.get(name, NAMES) if name in NAMES else _NONE, found)
     return found
 
 
@@ -118,16 +152,12 @@ def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # n
         if isinstance(value, str):
             found.spots.append(((*path, key), holder, key))
         elif isinstance(value, _NESTED):
-            _gather(value, (*path, key), _names_below(key, known), found)
+            below = _BELOW.get(key, known) if key in known else _NONE  # below a name that is not the protocol's none is
+            _gather(value, (*path, key), below, found)
 
 
 _DEPTH_OF_TOKENS = 2
 """logprobs.content and its like: tokens, one after another, are one text, however it is cut."""
-
-
-def _names_below(name: str, known: Names) -> Names:
-    """Below a name that is not the protocol's none is."""
-    return _BELOW.get(name, known) if name in known else _NONE
 
 
 def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object or list
@@ -139,19 +169,36 @@ def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object 
 
 def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
     """Show the seam strings and names that are whole; whether it has changed something."""
+    has_changed, tokens = False, []
+    for spot in strings.spots:
+        path, holder, key = spot
+        if path[0] == "logprobs":
+            tokens.append(spot)
+            continue
+        text = holder[key]
+        released = show(inspector, Place(index, path), text)
+        if released is not text:
+            holder[key], has_changed = released, True
+    if tokens:
+        has_changed |= _show_tokens(tokens, index, inspector)
+    return (bool(strings.odd) and show_names(strings, index, inspector)) | has_changed
+
+
+def _show_tokens(spots: list[Spot], index: int, inspector: Inspector) -> bool:
+    """Those in one place are one text, whose end may be held back until the last of them."""
     released, last = [], {}
-    for at, (path, holder, key) in enumerate(strings.spots):
+    for at, (path, holder, key) in enumerate(spots):
         place = Place(index, path)
         released.append(inspector.answer(place, holder[key]))
         last[place] = at
     for place, at in last.items():
         released[at] += inspector.rest(place)
     has_changed = False
-    for (_, holder, key), text in zip(strings.spots, released, strict=True):
+    for (_, holder, key), text in zip(spots, released, strict=True):
         if text != holder[key]:
             put(holder, key, text)
             has_changed = True
-    return show_names(strings, index, inspector) | has_changed
+    return has_changed
 
 
 def show_names(strings: Strings, index: int, inspector: Inspector) -> bool:
@@ -182,7 +229,7 @@ def _judge_renamed(released: str, value: object, holder: dict[str, Any]) -> None
 
 
 def show_usage(used: Any, inspector: Inspector) -> bool:  # noqa: ANN401 - whatever JSON the server sent
-    if not isinstance(used, dict):
+    if not isinstance(used, dict) or (used.keys() <= _OF_USAGE and _FIGURES.issuperset(map(type, used.values()))):
         return False
     strings = Strings()
     _gather(used, (("usage",),), _OF_USAGE, strings)
