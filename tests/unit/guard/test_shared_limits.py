@@ -300,6 +300,7 @@ def test_a_store_that_is_killed_leaves_each_guard_its_share_of_what_was_left(sto
     one = fleet.together(given)
     assert one.ask(chat("/count 400")).status == 200
     settled(store)
+    counts_together(one)  # and the guard knows that it is: what it does not know it charges to its share, too
     store.kill()
     try:
         answer = one.ask(chat("/count 400"))

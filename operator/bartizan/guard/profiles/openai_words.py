@@ -138,13 +138,7 @@ def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # n
     if len(path) >= MAX_DEPTH:
         raise AnswerError("a choice that is nested too deep")
     if isinstance(holder, list):
-        is_of_tokens = len(path) == _DEPTH_OF_TOKENS and path[0] == "logprobs"
-        for position, item in enumerate(holder):
-            step = 0 if is_of_tokens else _step(item, position)
-            if isinstance(item, str):
-                found.spots.append(((*path, step), holder, position))
-            elif isinstance(item, _NESTED):
-                _gather(item, (*path, step), known, found)
+        _gather_items(holder, path, known, found)
         return
     if not holder.keys() <= known:
         found.odd.append((path, holder, known))
@@ -154,6 +148,16 @@ def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # n
         elif isinstance(value, _NESTED):
             below = _BELOW.get(key, known) if key in known else _NONE  # below a name that is not the protocol's none is
             _gather(value, (*path, key), below, found)
+
+
+def _gather_items(items: list[Any], path: Path, known: Names, found: Strings) -> None:
+    is_of_tokens = len(path) == _DEPTH_OF_TOKENS and path[0] == "logprobs"
+    for position, item in enumerate(items):
+        step = 0 if is_of_tokens else _step(item, position)
+        if isinstance(item, str):
+            found.spots.append(((*path, step), items, position))
+        elif isinstance(item, _NESTED):
+            _gather(item, (*path, step), known, found)
 
 
 _DEPTH_OF_TOKENS = 2
