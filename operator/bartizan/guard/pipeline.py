@@ -140,7 +140,7 @@ class Pipeline:
         judged = body.judge(raw, route, enforcement) if route.has_body else None
         visit.keep_body(judged)
         del raw
-        # Standing (tier, suspension, capabilities) is judged here once there are tiers.
+        # Standing (suspension, what the tier may ask for) is judged here once trust is reviewed.
         with (
             await gate.slots.line_up(visit.client, enforcement.slots)
             if enforcement.slots.line
