@@ -177,6 +177,14 @@ def test_tokens_are_one_text_and_so_are_their_bytes() -> None:
     assert "".join(json.loads(out)["choices"][0]["logprobs"]["tokens"]) == "*****"
 
 
+def test_the_bytes_of_a_token_go_with_it_wherever_a_server_puts_it() -> None:
+    choice = {"index": 0, "message": {"content": "x", "logprobs": {"token": "hello", "bytes": list(b"hello")}}}
+    whole = openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot("hello"), Tally())
+    (streamed,), _ = run(Blot("hello"), chunk({**choice, "finish_reason": "stop"}))
+    for out in (whole, streamed):
+        assert json.loads(out)["choices"][0]["message"]["logprobs"] == {"token": "*****", "bytes": None}
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whole: bool) -> None:
     frame = {"id": "hello", "created": {"hello": 1}, "model": {"a": ["hello"]}, "service_tier": None, "object": 7}
@@ -202,6 +210,7 @@ class Strip(LetPass):
         {"index": 0, "finish\u200b_reason": None, "finish_reason": "stop"},
         {"index": 0, "a": 1, "a\u200b": 2},
         {"index": 0, "b\u200b": 1, "b\u200b\u200b": 2},
+        {"index": 0, "logprobs": {"content": [{"log\u200bprob": -1}]}},
     ],
 )
 def test_a_name_is_never_made_anothers(choice: dict[str, Any]) -> None:

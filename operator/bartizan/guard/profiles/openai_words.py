@@ -1,6 +1,7 @@
 """The words in OpenAI's answers: every string that the seam has to see, and the names that are not the protocol's."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bartizan.guard.inspection import Inspector, Place, Step
@@ -182,7 +183,8 @@ def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
         text = holder[key]
         released = show(inspector, Place(index, path), text)
         if released is not text:
-            holder[key], has_changed = released, True
+            put(holder, key, released)
+            has_changed = True
     if tokens:
         has_changed |= _show_tokens(tokens, index, inspector)
     return (bool(strings.odd) and show_names(strings, index, inspector)) | has_changed
@@ -213,7 +215,7 @@ def show_names(strings: Strings, index: int, inspector: Inspector) -> bool:
         for position, (name, value) in enumerate(holder.items()):
             released = name if name in known else show(inspector, Place(index, (*path, (position,))), name)
             if released is not name:
-                _judge_renamed(released, value, holder)
+                _judge_renamed(released, value, holder.keys() | known)
                 has_changed = True
             pairs.append((released, value))
         if has_changed:
@@ -224,11 +226,11 @@ def show_names(strings: Strings, index: int, inspector: Inspector) -> bool:
     return has_changed
 
 
-def _judge_renamed(released: str, value: object, holder: dict[str, Any]) -> None:
+def _judge_renamed(released: str, value: object, taken: AbstractSet[str]) -> None:
     """Raises AnswerError where a name that the seam has changed would say something that nobody has seen."""
     if not isinstance(value, int | float | None):
         raise AnswerError("a text under a name that may not go out")  # later pieces would grow under it
-    if released in NAMES or released in holder:
+    if released in NAMES or released in taken:
         raise AnswerError("a name that the seam makes another's")
 
 
