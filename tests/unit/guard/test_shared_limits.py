@@ -110,6 +110,26 @@ def settled(store: Valkey) -> None:
     eventually(lambda: store.leases() == 0, "all is settled")
 
 
+def orphaned(store: Valkey, fleet: Fleet, given: GuardDocument) -> Guard:
+    """A guard beside one that was killed while chat-ui held 100 tokens, whose lease is the only one."""
+    dead = fleet.together(given, "--answer-seconds", "1")
+    settled(store)
+    with dead.connect() as sock:
+        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
+        eventually(lambda: store.leases() == 1, "held in the store")
+        dead.process.kill()
+    other = fleet.together(given)
+    eventually(lambda: store.leases() == 1, "nobody's but the dead one's")
+    return other
+
+
+def expire(store: Valkey) -> float:
+    """As if the only lease's time had passed, which is given back, in microseconds."""
+    ((member, expiry),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
+    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})
+    return float(expiry)
+
+
 def test_two_guards_give_one_limit(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, requests=(RequestWindow(10, DAY),))
     one, other = fleet.together(given), fleet.together(given)
@@ -188,17 +208,9 @@ def test_many_callers_at_two_guards_never_pass_a_budget(store: Valkey, fleet: Fl
 
 def test_a_guard_that_is_killed_leaves_nothing_held_for_ever(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tokens=(TokenWindow("Output", 150, DAY),), max_stream_seconds=1)
-    one = fleet.together(given, "--answer-seconds", "1")
-    settled(store)
-    with one.connect() as sock:
-        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
-        eventually(lambda: store.leases() == 1, "held in the store")
-        one.process.kill()
-    other = fleet.together(given)
+    other = orphaned(store, fleet, given)
     assert other.ask(chat(max_tokens=100)).status == 429
-    ((member, expiry),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
-    assert 0 < expiry / 1e6 - time.time() <= 61 + 1
-    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})  # as if that time had passed
+    assert 0 < expire(store) / 1e6 - time.time() <= 61 + 1
     refused = other.ask(chat(max_tokens=100))
     assert (refused.status, int(refused.headers["Retry-After"]) > 3600) == (429, True), "charged in full: nobody knows"
     assert (store.leases(), store.figures()["ho:chat-ui"]) == (0, 0)
@@ -236,15 +248,8 @@ def test_tokens_of_a_tier_are_held_and_charged_for_all_guards(store: Valkey, fle
 def test_what_a_dead_guard_held_is_charged_by_its_clients_tier_whoever_asks(store: Valkey, fleet: Fleet) -> None:
     windows = (TokenWindow("Output", 1000, DAY // 2), TokenWindow("Output", 150, DAY, Scope.CLIENT, "basic"))
     given = limited(store.port, tokens=windows, max_stream_seconds=1, tiers={"chat-ui": "basic"})
-    one = fleet.together(given, "--answer-seconds", "1")
-    settled(store)
-    with one.connect() as sock:
-        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
-        eventually(lambda: store.leases() == 1, "held in the store")
-        one.process.kill()
-    other = fleet.together(given)
-    ((member, _),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
-    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})
+    other = orphaned(store, fleet, given)
+    expire(store)
     assert other.ask(chat(), key=BATCH).status == 200, "of no tier"
     assert f"o:{DAY // 2}:chat-ui" not in store.figures()
     assert [other.ask(chat(max_tokens=most)).status for most in (100, 50)] == [429, 200]
@@ -252,16 +257,8 @@ def test_what_a_dead_guard_held_is_charged_by_its_clients_tier_whoever_asks(stor
 
 def test_what_a_dead_guard_held_is_charged_too_where_a_release_finds_it(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tokens=(TokenWindow("Output", 150, DAY),), max_stream_seconds=1)
-    one = fleet.together(given, "--answer-seconds", "1")
-    settled(store)
-    with one.connect() as sock:
-        sock.sendall(request_bytes(json.dumps(chat("/hold", max_tokens=100)).encode()))
-        eventually(lambda: store.leases() == 1, "held in the store")
-        one.process.kill()
-    other = fleet.together(given)
-    eventually(lambda: store.leases() == 1, "nobody's but the dead one's")
-    ((member, _),) = store.client().zrange("bartizan:{uid-1}:leases", 0, -1, withscores=True)  # type: ignore[misc]
-    store.client().zadd("bartizan:{uid-1}:leases", {member: 1})
+    other = orphaned(store, fleet, given)
+    expire(store)
     store.kill()
     try:
         assert other.ask(chat(max_tokens=1), key=BATCH).status == 200, "by its share; the rest is to release"
