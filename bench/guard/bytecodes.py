@@ -54,7 +54,10 @@ PARTS = {
         *("event_stream", "answer_texts"),
     ),
     "metrics": ("metrics", "model_metrics", "series", "values"),
-    "the way from stage to stage": ("pipeline", "visit", "underway", "refusal", "openai", "contract", "enforcement"),
+    "the way from stage to stage": (
+        *("pipeline", "visit", "underway", "refusal", "turn"),
+        *("openai", "contract", "enforcement"),
+    ),
 }
 OTHER = "the standard library and what dataclasses make"
 

@@ -24,6 +24,7 @@ from bartizan.guard.request import Budget
 from bartizan.guard.settings import Bounds
 from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
+from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
 from bartizan.policy import document as documents
@@ -42,6 +43,7 @@ BOUNDS = Bounds(
     connections_per_address=16,
     body_bytes=1 << 16,
     waiting_bytes=WAITING_BYTES,
+    turn_seconds=0.5,
 )
 _EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n'
 _WHOLE = b'{"choices":[{"index":0,"message":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
@@ -106,6 +108,7 @@ class InProcess:
             shared=SharedLimits(Own(FORGETFUL, rates, budgets, Path(), 600, lambda: 0)),
             inspector=inspector,
             underway=Underway(),
+            turn=Turn(0.5, lambda _: None, clock=lambda: 0.0),
             max_body_bytes=BOUNDS.body_bytes,
             clock=lambda: 0.0,
             wall_clock=lambda: 0.0,

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from bartizan.guard.deadlines import NEVER, Deadlines
 from bartizan.guard.incoming import Incoming
-from bartizan.guard.refusal import Refusal
+from bartizan.guard.refusal import Refusal, overloaded
 from bartizan.guard.reply import Reply, Source
 from bartizan.guard.request import Budget, Head, Request
 from bartizan.guard.settings import Bounds
@@ -112,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
         self._around.deadlines.watch(self)
         self._enter(State.HEAD)
         if not self._listener.joined(self):
-            self._refuse_wire(_overloaded())
+            self._refuse_wire(overloaded())
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._around.deadlines.forget(self)
@@ -316,7 +316,3 @@ class ClientConnection(asyncio.Protocol):
     def cut(self) -> None:
         self._source = None
         self.close()
-
-
-def _overloaded() -> Refusal:
-    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)

@@ -39,6 +39,7 @@ from bartizan.guard.status import Status
 from bartizan.guard.tls import TlsWatch
 from bartizan.guard.tls_connection import TlsConnection
 from bartizan.guard.tokenizer import Tokenizer
+from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.policy.reasons import Reason
@@ -68,9 +69,8 @@ class Parts:
 
 
 def build(chosen: Settings) -> Parts:
-    metrics = Metrics()
+    metrics, deadlines = Metrics(), Deadlines()
     listener = _listener(chosen.bounds, metrics)
-    deadlines = Deadlines()
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))
     documents = _watch_document(chosen, metrics, underway, shared=shared)
@@ -88,6 +88,7 @@ def build(chosen: Settings) -> Parts:
         shared=shared,
         inspector=LetPass,
         underway=underway,
+        turn=Turn(chosen.bounds.turn_seconds, metrics.turns.of().observe, clock=time.monotonic),
         max_body_bytes=chosen.bounds.body_bytes,
         clock=time.monotonic,
         wall_clock=time.time,

@@ -3,7 +3,10 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from bartizan.guard.model_metrics import ModelMetrics
-from bartizan.guard.series import Count, Counts
+from bartizan.guard.series import Count, Counts, Spreads
+
+TURN_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""The buckets of turns: from what is usual to what is far beyond the bound."""
 
 
 class Metrics:
@@ -46,6 +49,13 @@ class Metrics:
         series.value += 1
 
     def _declare_state(self) -> None:
+        self.turns = Spreads(
+            "bartizan_guard_turn_seconds",
+            "Turns of the event loop in which requests were looked at: the last of them had to wait that long.",
+            (),
+            buckets=TURN_SECONDS,
+            registry=self.registry,
+        )
         self.connections = Gauge("bartizan_guard_connections", "Clients' open connections.", registry=self.registry)
         self.in_flight = Gauge(
             "bartizan_guard_requests_in_flight", "Requests that hold a slot now.", registry=self.registry

@@ -26,6 +26,7 @@ from bartizan.guard.request import Request
 from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.tokenizer import Tokenizer
+from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Cut, Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
@@ -61,6 +62,7 @@ class Gate:
     inspector: Callable[[], Inspector]
     """Makes the seam's inspector for one request."""
     underway: Underway
+    turn: Turn
     max_body_bytes: int
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
@@ -132,6 +134,7 @@ class Pipeline:
         gate = self._gate
         raw = await request.body()
         self._judge_time()  # the model waits for what it has, and for no body that is on its way
+        gate.turn.judge(gate.clock())  # nor do others for what is dear to parse
         enforcement = visit.enforcement
         if enforcement is None or gate.documents.current is not enforcement:
             enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
@@ -194,6 +197,7 @@ class Pipeline:
         visit.route = profile.route_name(request.head.path)
         route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
         self._judge_time()
+        self._gate.turn.judge(visit.began)
         return route
 
     def _judge_time(self) -> None:

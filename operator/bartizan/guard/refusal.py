@@ -101,6 +101,11 @@ def unavailable(reason: Reason, message: str = "The endpoint is not available no
     return Refusal(reason, message, retry_after_seconds=UNAVAILABLE_RETRY_SECONDS)
 
 
+def overloaded() -> Refusal:
+    """What a caller hears for whom there is no room, or no time, now."""
+    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
+
+
 def store_away() -> Refusal:
     """What a caller hears whose tier is given nothing while nobody counts for all replicas."""
     return unavailable(Reason.STORE_AWAY)

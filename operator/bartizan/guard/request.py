@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from bartizan.guard.refusal import Refusal
+from bartizan.guard.refusal import Refusal, overloaded
 from bartizan.policy.reasons import Reason
 
 Field = tuple[bytes, bytes]
@@ -51,7 +51,7 @@ class Budget:
     def take(self, size: int, client: str) -> None:
         """`client` is empty as long as nobody knows whose the bytes are."""
         if size > self.left:
-            raise _overloaded()
+            raise overloaded()
         self._assign(size, client)
 
     def move(self, size: int, holder: str, client: str) -> None:
@@ -62,7 +62,7 @@ class Budget:
     def _assign(self, size: int, client: str) -> None:
         held = self._held.get(client, 0) + size
         if client and held > self._share:
-            raise _overloaded()
+            raise overloaded()
         self._held[client] = held
         self.left -= size
 
@@ -160,10 +160,6 @@ class Request:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _overloaded() -> Refusal:
-    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
 
 
 def too_large(most: int) -> Refusal:

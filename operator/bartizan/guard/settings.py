@@ -36,6 +36,7 @@ class Bounds:
     connections_per_address: int
     body_bytes: int
     waiting_bytes: int
+    turn_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def parse(arguments: list[str]) -> Settings:
             connections_per_address=given.max_connections_per_address,
             body_bytes=given.max_body_bytes,
             waiting_bytes=given.max_waiting_bytes,
+            turn_seconds=given.max_turn_seconds,
         ),
         tls=Files(given.tls_certificate, given.tls_key) if given.tls_key else None,
         tokenizer=_tokenizer(given),
@@ -174,6 +176,7 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
         32 << 20,
         "bytes of bodies held at one time, until the model has taken them; one client may hold a quarter",
     ),
+    ("--max-turn-seconds", float, 0.5, "how long a request may have to wait for those before it; beyond, it is shed"),
 )
 """Seconds and sizes; the defaults are what a guard runs with, the flags serve tests and odd networks.
 

@@ -164,7 +164,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.STREAM_TOO_LONG: "A stream went on for longer than `limits.maxStreamSeconds`; it was cut.",
     Reason.CONCURRENCY_LIMITED: "Too many requests of the client or of the endpoint are under way.",
     Reason.STORE_AWAY: "The store that counts is away, and the client's tier is given nothing without it.",
-    Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, or bytes of bodies that wait.",
+    Reason.OVERLOADED: "The guard, or the client's share of it, is full: connections, bytes of bodies, or time.",
     Reason.DRAINING: "The pod is about to end and takes no new requests.",
     Reason.UPSTREAM_UNAVAILABLE: "The model's server does not answer on its socket.",
     Reason.UPSTREAM_BROKEN: "The model's server broke off, sent what is not HTTP, or refused the guard itself.",

@@ -23,6 +23,7 @@ from bartizan.guard.reply import Reply, Source
 from bartizan.guard.request import Budget, Head, Request
 from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
+from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream_connection import AnswerHead, Receiver
 from bartizan.policy import document as documents
@@ -119,6 +120,7 @@ class Stand:
             shared=SharedLimits(Own(FORGETFUL, rates, budgets, folder, 600, time.monotonic_ns)),
             inspector=LetPass,
             underway=Underway(),
+            turn=Turn(0.5, lambda _: None, clock=time.monotonic),
             max_body_bytes=1 << 20,
             clock=time.monotonic,
             wall_clock=time.time,
