@@ -22,12 +22,15 @@ SPEC: Live = {
     "access": {"clients": [{"name": CLIENT}]},
     "limits": {"requests": [{"limit": 1_000_000, "window": "1d"}], "concurrent": 64, "concurrentPerClient": 64},
 }
+HEALTH = {"path": "/health", "port": 8000}
 CONTAINER: Live = {
     "name": "model",
     "imagePullPolicy": "IfNotPresent",
     "command": ["python3", "-m", "modelserver", "--socket", "/run/model/model.sock", "--model", "demo", "--log", "-"],
     "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-    "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
+    "startupProbe": {"httpGet": HEALTH, "periodSeconds": 1, "failureThreshold": 60},
+    # an exec probe of each model in every second would take the node a tenth of its time
+    "readinessProbe": {"httpGet": HEALTH, "periodSeconds": 10},
 }
 BARE = ["python3", "-m", "modelserver", "--host", "0.0.0.0", "--port", "8000", "--model", "demo"]
 LOOPBACK = ["python3", "-m", "modelserver", "--port", "8000", "--model", "demo", "--log", "-"]

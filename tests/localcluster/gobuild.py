@@ -27,13 +27,15 @@ class Program:
     duration: str
     """What a first build takes, for the reader's patience."""
     source: Path | None = None
-    """A main module of ours; without it, ``package`` is installed as published."""
+    """A module of ours; without it, ``package`` is installed as published."""
     package: str = ""
+    """That of the main program, where it is not the module's root."""
     stamped: tuple[str, ...] = ()
     """Packages whose gitVersion, gitMajor and gitMinor the linker sets."""
 
 
 _MODULES = places.MODULE_DIRECTORY / "gomodules"
+_STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 KUBERNETES = Program(
     name="kubernetes",
@@ -45,11 +47,19 @@ KUBERNETES = Program(
         "kube-scheduler",
         "kube-proxy",
         "kubelet",
-        "kubectl",
     ),
     duration="about 6 minutes",
     source=_MODULES / "kubernetes",
-    stamped=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+    stamped=_STAMPED,
+)
+KUBECTL = Program(
+    name="kubectl",
+    version=versions.KUBERNETES,
+    names=("kubectl",),
+    duration="about a minute",
+    source=_MODULES / "kubernetes",
+    package="./kubectl",
+    stamped=_STAMPED,
 )
 COREDNS = Program(
     name="coredns",
@@ -72,7 +82,7 @@ HELM = Program(
     duration="about 3 minutes",
     package="helm.sh/helm/v4/cmd/helm",
 )
-PROGRAMS = (KUBERNETES, COREDNS, PAUSE, HELM)
+PROGRAMS = (KUBERNETES, KUBECTL, COREDNS, PAUSE, HELM)
 
 
 def build(program: Program) -> Path:
@@ -98,7 +108,8 @@ def _is_current(home: Path, program: Program) -> bool:
 def fingerprint(program: Program) -> str:
     """Changes with whatever of ours goes into the build."""
     digest = hashlib.sha256(repr((program.version, program.names, program.package)).encode())
-    for file in sorted(program.source.iterdir()) if program.source else ():
+    files = (file for file in sorted(program.source.rglob("*")) if file.is_file()) if program.source else ()
+    for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
@@ -110,7 +121,7 @@ def _compile(toolchain: Path, program: Program, home: Path) -> None:
         binary = product / program.name
         if program.source:
             shutil.copytree(program.source, Path(scratch) / "source")
-            _run(toolchain, ["build", *_flags(program), "-o", str(binary), "."], Path(scratch) / "source")
+            _run(toolchain, ["build", *_flags(program), "-o", str(binary), program.package or "."], Path(scratch) / "source")
         else:
             wanted = f"{program.package}@v{program.version}"
             _run(toolchain, ["install", *_flags(program), wanted], product, GOBIN=str(product))

@@ -1,6 +1,6 @@
 // Command components is every part of a Kubernetes cluster in one program:
 // it becomes the component whose name it is called by, so one link instead of
-// seven builds them all. Symlinks named after the components point to it.
+// six builds them all. Symlinks named after the components point to it.
 package main
 
 import (
@@ -15,8 +15,6 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
-	kubectl "k8s.io/kubectl/pkg/cmd"
-	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -29,7 +27,6 @@ var commands = map[string]func() *cobra.Command{
 	"kube-controller-manager": controllermanager.NewControllerManagerCommand,
 	"kube-proxy":              proxy.NewProxyCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 }
 
@@ -43,12 +40,6 @@ func main() {
 	if !known {
 		fmt.Fprintf(os.Stderr, "components: no component is called %q\n", name)
 		os.Exit(2)
-	}
-	if name == "kubectl" { // it prints its errors itself, and picks its exit codes
-		if err := cli.RunNoErrOutput(command()); err != nil {
-			kubectlutil.CheckErr(err)
-		}
-		return
 	}
 	os.Exit(cli.Run(command()))
 }
