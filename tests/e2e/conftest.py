@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -12,13 +13,16 @@ from demo.stage import Images, Stage
 from tests.e2e import company
 from tests.e2e.ground import NAMESPACES, Ground, namespace_of
 from tests.e2e.theatre import Theatre, window
-from tests.localcluster.api import lacking, node
+from tests.localcluster.api import lacking, node, tool
 from tests.localcluster.record import Level
 
 STORY = "test_story.py"
 UPGRADE = "test_upgrade.py"
 """Its operator renews the pods of every endpoint: it is what workers come to last."""
-LONG = ("test_tls.py", "test_ways_round.py", "test_crash.py", "test_document.py", "test_deletion.py", "test_rollout.py")
+LONG = (
+    *("test_document.py", "test_ways_round.py", "test_localcluster_node.py", "test_crash.py", "test_deletion.py"),
+    *("test_failures.py", "test_identity.py", "test_rollout.py", "test_draining.py"),
+)
 """They begin first, so that no worker has one of them left when the others have nothing more to do."""
 ENDS = pytest.StashKey[ExitStack]()
 """What the controller of workers ends when they have ended."""
@@ -30,7 +34,8 @@ IMAGES = "BARTIZAN_E2E_IMAGES"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules come in any order, but long ones first; tests, too, but a story is told from its beginning."""
-    items.sort(key=lambda item: (item.path.name == UPGRADE, item.path.name not in LONG))
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (item.path.name == UPGRADE, rank.get(item.path.name, len(rank))))
     places = [place for place, item in enumerate(items) if item.path.name == STORY]
     order = [scene.__name__ for scene in story.SCENES]
     told = sorted((items[place] for place in places), key=lambda item: order.index(item.callspec.id))  # type: ignore[attr-defined]
@@ -41,14 +46,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Around all else, so that no test's own deadline runs while it waits for its turn."""
-    if "stage" in getattr(item, "fixturenames", ()):
-        company.enter_module(item.path.name, needs_all=item.path.name == UPGRADE)
+    if "stage" not in getattr(item, "fixturenames", ()):  # it has a cluster of its own, or none
+        return (yield)
+    company.enter_module(item.path.name, needs_all=item.path.name == UPGRADE)
     try:
         with company.shared():
             return (yield)
     finally:
         if nextitem is None or nextitem.path != item.path:  # all that its module had is gone by now
             company.leave_module()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure goes what the operator has said: the cluster is gone before anybody could ask it."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if report.failed and stage is not None:
+        command = ("logs", "deployment/bartizan-operator", "-n", stages.SYSTEM, "--tail=100", "--timestamps")
+        kubectl = [str(tool("kubectl")), f"--kubeconfig={stage.cluster.kubeconfig}"]
+        said = subprocess.run([*kubectl, *command], capture_output=True, text=True, check=False)
+        report.sections.append(("the operator's log", said.stdout + said.stderr))
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,9 +7,11 @@ from typing import Any
 
 from demo import cast
 from demo.stage import MONITORING, STRANGERS, ensure_namespace
-from tests.e2e.endpoint import BARE, CLIENT, CONTAINER, Endpoint, manifest
+from tests.e2e.endpoint import BARE, CLIENT, CONTAINER, Endpoint, manifest, until
 from tests.e2e.player import Player
 from tests.e2e.theatre import Theatre
+
+from bartizan.policy import names
 
 HERE = Path(__file__).parent
 PLAYERS = HERE / "players"
@@ -93,8 +95,18 @@ class Ground:
 
     def clear(self) -> None:
         """Takes all away again: endpoints, players, and what insiders have left."""
-        self.kubectl("delete", "mdep", "--all", "--timeout=60s")
+        self.kubectl("delete", "mdep", "--all", "--wait=false")
+        self.kubectl("delete", "pods", "-l", f"!{names.ENDPOINT_LABEL}", "--grace-period=1", "--wait=false")
+        until(self._is_clear, lambda: self.stage.list(self.namespace, "mdep"))
         self.kubectl("delete", "pods,services,networkpolicies,resourcequotas", "--all", "--timeout=30s")
+
+    def _is_clear(self) -> bool:
+        """Whether all endpoints are gone; their pods, which would let callers finish for ten seconds, are cut short."""
+        pods = [pod["metadata"] for pod in self.stage.list(self.namespace, "pods", names.ENDPOINT_LABEL)]
+        patient = [pod["name"] for pod in pods if pod.get("deletionGracePeriodSeconds", 0) > 1]
+        if patient:
+            self.kubectl("delete", "pods", *patient, "--grace-period=1", "--wait=false", "--ignore-not-found")
+        return not self.stage.list(self.namespace, "mdep")
 
     def _player(self, name: str, namespace: str, *, secret: str | None = None, **spec: Any) -> Player:
         player = Player(self.stage, namespace, name)

@@ -2,6 +2,11 @@
 
 import base64
 import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import pytest
@@ -30,9 +35,25 @@ def _tls(endpoint: Endpoint) -> dict[str, Any]:
     return dict(endpoint.guard_status().get("tls") or {})
 
 
-def _hurry(endpoint: Endpoint) -> None:
-    """A change of a pod's annotations makes its kubelet look at its Secrets now, and not within its minute."""
-    endpoint.kubectl("annotate", "pod", endpoint.pod()["metadata"]["name"], "--overwrite", f"e2e/look={id(object())}")
+@contextmanager
+def _hurried(endpoint: Endpoint) -> Iterator[None]:
+    """A change of a pod's annotations makes its kubelet look at its Secrets now, and not within its minute.
+
+    Again and again: it may look before it has heard of the change.
+    """
+    pod, is_over = endpoint.pod()["metadata"]["name"], Event()
+
+    def hurry() -> None:
+        while not is_over.wait(1):
+            endpoint.kubectl("annotate", "pod", pod, "--overwrite", f"e2e/look={time.monotonic_ns()}")
+
+    with ThreadPoolExecutor(1) as pool:
+        hurrying = pool.submit(hurry)
+        try:
+            yield
+        finally:
+            is_over.set()
+            hurrying.result()
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +93,8 @@ def test_a_rotation_fails_no_request_and_restarts_nothing(ground: Ground, endpoi
     before = endpoint.pod()
     pair = _issue(ground)
     _put(ground, pair.certificate, pair.key)
-    _hurry(endpoint)
-    said = _ask(app, seconds=100)
+    with _hurried(endpoint):
+        said = _ask(app, seconds=100)
     assert (said["failures"], said["seen"][-1]) == ([], pair.sha256)
     now = endpoint.pod()
     assert now["metadata"]["uid"] == before["metadata"]["uid"]
@@ -83,12 +104,12 @@ def test_a_rotation_fails_no_request_and_restarts_nothing(ground: Ground, endpoi
 def test_a_bad_pair_shows_and_the_last_good_one_serves(ground: Ground, endpoint: Endpoint, app: Player) -> None:
     good, other = _tls(endpoint)["sha256"], _issue(ground)
     _put(ground, other.certificate, _issue(ground).key)
-    _hurry(endpoint)
-    until(lambda: _tls(endpoint).get("reason") == "TlsPairRefused", lambda: _tls(endpoint), seconds=100)
+    with _hurried(endpoint):
+        until(lambda: _tls(endpoint).get("reason") == "TlsPairRefused", lambda: _tls(endpoint), seconds=100)
     said = _ask(app)
     assert (said["failures"], said["seen"]) == ([], [good])
     endpoint.edit(limits={"requests": [{"limit": 999_999, "window": "1d"}]})  # so that the operator looks
     until(lambda: endpoint.condition("PlainHTTP").get("reason") == "TlsPairRefused", lambda: endpoint.live["status"])
     _put(ground, other.certificate, other.key)
-    _hurry(endpoint)
-    until(lambda: _tls(endpoint).get("sha256") == other.sha256, lambda: _tls(endpoint), seconds=100)
+    with _hurried(endpoint):
+        until(lambda: _tls(endpoint).get("sha256") == other.sha256, lambda: _tls(endpoint), seconds=100)

@@ -108,8 +108,8 @@ def _is_current(home: Path, program: Program) -> bool:
 def fingerprint(program: Program) -> str:
     """Changes with whatever of ours goes into the build."""
     digest = hashlib.sha256(repr((program.version, program.names, program.package)).encode())
-    files = (file for file in sorted(program.source.rglob("*")) if file.is_file()) if program.source else ()
-    for file in files:
+    files = sorted(program.source.rglob("*")) if program.source else ()
+    for file in filter(Path.is_file, files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
@@ -121,7 +121,11 @@ def _compile(toolchain: Path, program: Program, home: Path) -> None:
         binary = product / program.name
         if program.source:
             shutil.copytree(program.source, Path(scratch) / "source")
-            _run(toolchain, ["build", *_flags(program), "-o", str(binary), program.package or "."], Path(scratch) / "source")
+            _run(
+                toolchain,
+                ["build", *_flags(program), "-o", str(binary), program.package or "."],
+                Path(scratch) / "source",
+            )
         else:
             wanted = f"{program.package}@v{program.version}"
             _run(toolchain, ["install", *_flags(program), wanted], product, GOBIN=str(product))
