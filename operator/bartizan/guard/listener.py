@@ -9,6 +9,8 @@ from bartizan.guard.connection import ClientConnection, Surroundings
 from bartizan.policy.reasons import Reason
 
 BACKLOG = 1024
+DOORS = 16
+"""New callers that are let in during one turn of the event loop, which takes one from each socket that listens."""
 Wrap = Callable[[asyncio.Protocol], asyncio.Protocol]
 
 
@@ -35,7 +37,7 @@ class Listener:
         self._of_address: Counter[str] = Counter()
         self._counted = counted
         self._connections: set[ClientConnection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def open(self, sock: socket.socket, surroundings: Surroundings, wrap: Wrap | None = None) -> None:
         """Serve; `wrap` puts TLS round a connection."""
@@ -46,7 +48,8 @@ class Listener:
             connection = ClientConnection(self, surroundings, seconds)
             return connection if wrap is None else wrap(connection)
 
-        self._server = await loop.create_server(welcome, sock=sock)
+        for door in (sock, *(sock.dup() for _ in range(DOORS - 1))):
+            self._servers.append(await loop.create_server(welcome, sock=door, backlog=BACKLOG))
 
     def joined(self, connection: ClientConnection) -> bool:
         """Whether there is room for it; beyond twice the room there is not even an answer."""
@@ -94,8 +97,8 @@ class Listener:
 
     def close(self) -> None:
         """Accept nobody any more."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     def close_idle(self, *, even_new: bool) -> None:
         """End connections that wait between requests; those of which the first is still to come only if `even_new`."""

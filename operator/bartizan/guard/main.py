@@ -206,18 +206,21 @@ async def _open_gate(chosen: Settings, parts: Parts) -> int:
         budget=Budget(chosen.bounds.waiting_bytes, each=chosen.bounds.body_bytes),
         new_id=lambda: f"req_{os.urandom(12).hex()}",
     )
-    await parts.listener.open(sock, surroundings, _wrap(parts.tls, parts.gate.metrics) if parts.tls else None)
+    await parts.listener.open(sock, surroundings, _wrap(parts.tls, parts.gate) if parts.tls else None)
     port: int = sock.getsockname()[1]
     return port
 
 
-def _wrap(tls: TlsWatch, metrics: Metrics) -> Wrap:
+def _wrap(tls: TlsWatch, gate: Gate) -> Wrap:
     """A new connection takes the pair of its time and keeps it."""
 
     def failed(reason: str) -> None:
-        metrics.tls_failed.labels(reason).inc()
+        gate.metrics.tls_failed.labels(reason).inc()
 
-    return lambda connection: TlsConnection(connection, tls.current.context if tls.current else None, failed)
+    def wrap(connection: asyncio.Protocol) -> TlsConnection:
+        return TlsConnection(connection, tls.current.context if tls.current else None, gate.turn, failed=failed)
+
+    return wrap
 
 
 async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:

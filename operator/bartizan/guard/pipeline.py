@@ -134,7 +134,7 @@ class Pipeline:
         gate = self._gate
         raw = await request.body()
         self._judge_time()  # the model waits for what it has, and for no body that is on its way
-        gate.turn.judge(gate.clock())  # nor do others for what is dear to parse
+        gate.turn.judge()  # nor do others for what is dear to parse
         enforcement = visit.enforcement
         if enforcement is None or gate.documents.current is not enforcement:
             enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
@@ -197,7 +197,7 @@ class Pipeline:
         visit.route = profile.route_name(request.head.path)
         route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
         self._judge_time()
-        self._gate.turn.judge(visit.began)
+        self._gate.turn.judge()
         return route
 
     def _judge_time(self) -> None:
@@ -240,7 +240,7 @@ class Pipeline:
         visit.reading = route.reading
         visit.operation = Operation(route.operation, enforcement.profile.provider, enforcement.document.model)
         reader = Reader(asked, route.reading, inspector, visit.tally)
-        relay = Relay(reply, reader, sent=request.release, clock=self._gate.clock)
+        relay = Relay(reply, reader, self._gate.turn, sent=request.release, clock=self._gate.clock)
         header = enforcement.profile.upstream_header + (visit.trace.header if visit.trace else b"")
         answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header)
         try:

@@ -101,9 +101,9 @@ def unavailable(reason: Reason, message: str = "The endpoint is not available no
     return Refusal(reason, message, retry_after_seconds=UNAVAILABLE_RETRY_SECONDS)
 
 
-def overloaded() -> Refusal:
+def overloaded(retry_after_seconds: int = 1) -> Refusal:
     """What a caller hears for whom there is no room, or no time, now."""
-    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", retry_after_seconds=1)
+    return Refusal(Reason.OVERLOADED, "The endpoint is busy; try again shortly.", None, retry_after_seconds)
 
 
 def store_away() -> Refusal:

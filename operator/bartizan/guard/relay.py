@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bartizan.guard.answers import Answer, Reader
 from bartizan.guard.reply import JSON, Reply, Source
+from bartizan.guard.turn import Turn
 from bartizan.guard.upstream_connection import AnswerHead, broken
 
 _EVENTS = b"text/event-stream"
@@ -35,6 +36,7 @@ class Relay:
         "_is_whole",
         "_reader",
         "_reply",
+        "_turn",
         "first_byte",
         "first_token",
         "has_begun",
@@ -42,9 +44,12 @@ class Relay:
         "sent",
     )
 
-    def __init__(self, reply: Reply, reader: Reader, *, sent: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, reply: Reply, reader: Reader, turn: Turn, *, sent: Callable[[], None], clock: Callable[[], float]
+    ) -> None:
         self._reply = reply
         self._reader = reader
+        self._turn = turn
         self._clock = clock
         self._awaits_token = False
         self.first_byte: float | None = None
@@ -77,6 +82,7 @@ class Relay:
             raise broken("The model's answer is not what was asked for.")
 
     def piece(self, data: bytes) -> None:
+        self._turn.begin()
         if out := data if self._answer is None else self._answer.piece(data):
             self._reply.piece(out)
         if self._awaits_token and self._reader.tally.floor:

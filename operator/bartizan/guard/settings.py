@@ -176,7 +176,7 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
         32 << 20,
         "bytes of bodies held at one time, until the model has taken them; one client may hold a quarter",
     ),
-    ("--max-turn-seconds", float, 0.5, "how long a request may have to wait for those before it; beyond, it is shed"),
+    ("--max-turn-seconds", float, 0.5, "requests that come up later than this in a turn of the loop are shed"),
 )
 """Seconds and sizes; the defaults are what a guard runs with, the flags serve tests and odd networks.
 

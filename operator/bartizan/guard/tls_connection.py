@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
+from bartizan.guard.turn import Turn
+
 HANDSHAKE_RECORD = 0x16
 """The first byte of every TLS connection (RFC 8446, section 5.1); no method of HTTP begins with it."""
 MOST_HANDSHAKE_BYTES = 64 * 1024
@@ -28,8 +30,9 @@ Failed = Callable[[str], None]
 class TlsConnection(asyncio.Protocol):
     """The protocol of the socket's transport, and the transport of the connection inside."""
 
-    def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext | None, failed: Failed) -> None:
+    def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext | None, turn: Turn, *, failed: Failed) -> None:
         self._inner = inner
+        self._turn = turn
         self._failed = failed
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
@@ -63,6 +66,7 @@ class TlsConnection(asyncio.Protocol):
         return self._inner.eof_received()
 
     def data_received(self, data: bytes) -> None:
+        self._turn.begin()  # a handshake is dearer than most of what comes after it
         if self._is_open and self._is_deaf:
             self._inner.data_received(data)  # which counts it and looks no further
         elif self._tls is None or (not self._handshake_bytes and data[0] != HANDSHAKE_RECORD):
@@ -82,19 +86,29 @@ class TlsConnection(asyncio.Protocol):
         try:
             if not self._is_open:
                 self._shake_hands(tls, size)
-            while self._is_open and not self._is_deaf and not self._raw.is_closing():
-                data = tls.read(READ_BYTES)
-                if not data:
-                    self._inner.eof_received()
-                    self.close()
-                    return
-                self._inner.data_received(data)
+            if self._is_open and not self._is_deaf and not self._raw.is_closing():
+                self._hand_on(tls)
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLError:
             self._failed("Records" if self._is_open else "Handshake")
             self._flush()  # the alert that says why
             self._raw.close()
+
+    def _hand_on(self, tls: ssl.SSLObject) -> None:
+        """All that has come in one piece, as from a plain socket: else each record might hold a request of its own."""
+        pieces, is_over = [], False
+        try:
+            while data := tls.read(READ_BYTES):
+                pieces.append(data)
+            is_over = True
+        except ssl.SSLWantReadError:
+            self._flush()
+        if pieces:
+            self._inner.data_received(b"".join(pieces))
+        if is_over:
+            self._inner.eof_received()
+            self.close()
 
     def _shake_hands(self, tls: ssl.SSLObject, size: int) -> None:
         self._handshake_bytes += size

@@ -24,6 +24,7 @@ from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.guard.relay import Relay
 from bartizan.guard.reply import Reply, Source
 from bartizan.guard.tally import Tally
+from bartizan.guard.turn import Turn
 from bartizan.guard.upstream_connection import UpstreamConnection
 from bartizan.policy.reasons import Reason
 
@@ -138,7 +139,8 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection.connection_made(cast("asyncio.Transport", Transport()))
     asked = Asked(bool(manners & STREAMS), shows_usage=False, answers_text=bool(manners & ANSWERS_TEXT), most_output=8)
     reader = Reader(asked, openai.CHOICES, LetPass(), Tally())
-    relay = Relay(Reply(wire, "req_1", has_body=True), reader, sent=lambda: None, clock=time.monotonic)
+    turn = Turn(1.0, lambda _: None, clock=time.monotonic)
+    relay = Relay(Reply(wire, "req_1", has_body=True), reader, turn, sent=lambda: None, clock=time.monotonic)
     done = connection.send(b"", relay)
     for piece in cut:
         connection.data_received(piece)

@@ -1,5 +1,6 @@
 """TLS on the clients' port, with real clients over real sockets: versions, rotation, bad pairs, and abuse."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -20,6 +21,10 @@ import pytest
 from tests.unit.guard import authority, running
 from tests.unit.guard.authority import DAY, Authority, Mount
 from tests.unit.guard.running import Guard, Model, chat, credential, eventually, read_all, request_bytes
+
+from bartizan.guard.tls import Files, TlsWatch
+from bartizan.guard.tls_connection import TlsConnection
+from bartizan.guard.turn import Turn
 
 AUTHORITY = Authority()
 CLIENT = AUTHORITY.client()
@@ -339,6 +344,59 @@ def test_a_body_of_many_records_is_taken(mount: Mount, model: Model) -> None:
         answer = _ask(guard, request_bytes(json.dumps(chat("word " * 200_000)).encode()))
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert len(answer) > 900_000
+
+
+class Inside(asyncio.Protocol):
+    """What a TLS connection hands on."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append(data)
+
+
+class Raw(asyncio.Transport):
+    """The socket's transport, without a socket."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def test_requests_in_records_of_their_own_are_looked_at_like_those_in_one(mount: Mount) -> None:
+    """One caller must not have a thousand answered within one turn of the event loop: it is one read."""
+    watch = TlsWatch(Files(*(Path(flag) for flag in mount.flags[1::2])))
+    watch.look()
+    assert watch.current is not None
+    inside, raw = Inside(), Raw()
+
+    async def run() -> None:
+        assert watch.current is not None
+        turn = Turn(1.0, lambda _: None, clock=time.monotonic)
+        connection = TlsConnection(inside, watch.current.context, turn, failed=lambda _: None)
+        connection.connection_made(raw)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = CLIENT.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        for _ in range(3):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            if said := outgoing.read():
+                connection.data_received(said)
+            incoming.write(raw.written)
+            raw.written = b""
+        for _ in range(50):
+            client.write(b"GET / HTTP/1.1\r\n\r\n")
+        connection.data_received(outgoing.read())
+
+    asyncio.run(run())
+    assert inside.heard == [b"GET / HTTP/1.1\r\n\r\n" * 50]
 
 
 def test_a_full_guard_says_so_over_tls(mount: Mount, model: Model) -> None:

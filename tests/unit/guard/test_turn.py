@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import json
 import signal
+from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 from tests.unit.guard import running
 from tests.unit.guard.running import Model, chat, eventually, read_all, request_bytes
+from tests.unit.guard.stand import Stand, Wire
 
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.turn import Turn
+from bartizan.policy.document import RequestWindow
 from bartizan.policy.reasons import Reason
 
 
@@ -32,19 +36,33 @@ def test_what_comes_late_in_a_turn_is_refused_and_the_next_turn_begins_anew() ->
     turn = Turn(0.5, took.append, clock=clock)
 
     async def work() -> None:
-        turn.judge(clock.now)
+        turn.judge()
         clock.now += 0.5
-        turn.judge(clock.now)
+        turn.judge()
         clock.now += 0.1
         with pytest.raises(Refusal) as caught:
-            turn.judge(clock.now)
-        assert (caught.value.reason, caught.value.retry_after_seconds) == (Reason.OVERLOADED, 1)
+            turn.judge()
+        assert caught.value.reason is Reason.OVERLOADED
         await _next_turn()
-        turn.judge(clock.now)
+        turn.judge()
         await _next_turn()
 
     asyncio.run(work())
     assert took == pytest.approx([0.6, 0.0])
+
+
+def test_what_is_done_before_the_first_request_counts() -> None:
+    """An answer that is long, a handshake: the request behind it has waited for it."""
+    clock = Clock()
+    turn = Turn(0.5, lambda _: None, clock=clock)
+
+    async def work() -> None:
+        turn.begin()
+        clock.now += 0.6
+        with pytest.raises(Refusal):
+            turn.judge()
+
+    asyncio.run(work())
 
 
 def test_what_waits_for_the_next_turn_is_judged_by_that_turn() -> None:
@@ -54,18 +72,57 @@ def test_what_waits_for_the_next_turn_is_judged_by_that_turn() -> None:
 
     async def one() -> str:
         try:
-            turn.judge(clock.now)
+            turn.judge()
         except Refusal:
             return "shed"
         clock.now += 0.3
         return "served"
 
     async def work() -> list[str]:
-        turn.judge(clock.now)
+        turn.judge()
         clock.now += 10
         return await asyncio.gather(*[one() for _ in range(4)])
 
     assert asyncio.run(work()) == ["served", "served", "shed", "shed"]
+
+
+def test_a_crowd_that_is_shed_does_not_come_back_as_one() -> None:
+    clock = Clock()
+    turn = Turn(0.5, lambda _: None, clock=clock)
+
+    def shed() -> int | None:
+        with pytest.raises(Refusal) as caught:
+            turn.judge()
+        return caught.value.retry_after_seconds
+
+    async def work() -> list[int | None]:
+        turn.begin()
+        clock.now += 1
+        return [shed() for _ in range(6)]
+
+    assert asyncio.run(work()) == [1, 2, 3, 1, 2, 3]
+
+
+def _late_at(look: int) -> Callable[[], float]:
+    """A clock by which the turn has lasted nine seconds from its given look on; the first begins the turn."""
+    return chain(repeat(0.0, look), repeat(9.0)).__next__
+
+
+@pytest.mark.parametrize(
+    ("look", "again"),
+    [pytest.param(1, 200, id="at the head"), pytest.param(2, 429, id="before the body is parsed")],
+)
+def test_a_request_is_judged_when_its_head_has_come_and_before_its_body_is_parsed(
+    tmp_path: Path, look: int, again: int
+) -> None:
+    """By then it has counted against its client's rate; nothing else is held of it."""
+    stand = Stand(tmp_path, given=running.document(requests=(RequestWindow(1, 60),)))
+    status, error = stand.ask(turn=Turn(0.5, lambda _: None, clock=_late_at(look)))
+    assert (status, error["code"]) == (503, "overloaded")
+    assert [entry["reason"] for entry in stand.tape.entries] == ["Overloaded"]
+    assert (stand.model.bodies, stand.gate.slots.taken) == ([], 0)
+    stand.wire = Wire()
+    assert stand.ask()[0] == again
 
 
 def test_a_crowd_is_served_in_part_and_shed_in_part(tmp_path: Path, model: Model) -> None:
@@ -75,6 +132,7 @@ def test_a_crowd_is_served_in_part_and_shed_in_part(tmp_path: Path, model: Model
     data = request_bytes(json.dumps(long).encode())
     flags = ["--max-turn-seconds", "0.005", "--max-waiting-bytes", str(64 << 20)]
     given = running.document(concurrent=1000, concurrent_per_client=1000)
+    before = len(model.received())
     with (
         running.guard(tmp_path, model.upstream, *flags, given=given) as guard,
         contextlib.ExitStack() as held,
@@ -91,8 +149,8 @@ def test_a_crowd_is_served_in_part_and_shed_in_part(tmp_path: Path, model: Model
         assert len(served) + len(shed) == asked
         assert served
         assert shed
-        assert all(b"Retry-After: 1\r\n" in answer and b'"overloaded"' in answer for answer in shed)
-        assert len(model.received()) == len(served)
+        assert all(b"\r\nRetry-After: " in answer and b'"overloaded"' in answer for answer in shed)
+        assert len(model.received()) - before == len(served)
         assert guard.metric('bartizan_guard_requests_total{reason="Overloaded"') == len(shed)
         assert guard.metric("bartizan_guard_turn_seconds_count") > 0
         assert guard.ask(chat("alone again")).status == 200
