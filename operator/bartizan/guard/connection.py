@@ -5,9 +5,12 @@ even only its own half, is gone, and what was under way for it ends at once.
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, cast
@@ -255,6 +258,14 @@ class ClientConnection(asyncio.Protocol):
     def may_make_room(self) -> bool:
         """Whether nobody who has shown a key loses an answer with it."""
         return self._state in (State.IDLE, State.HEAD, State.LINGERING) and not self._is_answering
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that waits in the kernel for its turn."""
+        size = bytearray(4)
+        with suppress(OSError):
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, size)
+        return any(size)
 
     def make_room(self) -> None:
         """End it at once, in peace where the caller has left nothing unread."""

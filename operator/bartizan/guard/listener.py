@@ -1,6 +1,7 @@
 """The clients' port: caps connections, and lets go of them when the guard is to end."""
 
 import asyncio
+import heapq
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,6 +12,8 @@ from bartizan.policy.reasons import Reason
 BACKLOG = 1024
 DOORS = 16
 """New callers that are let in during one turn of the event loop, which takes one from each socket that listens."""
+TRIED = 8
+"""Of those who could make room, how many are looked at: a caller that all of them keep out is told that it is full."""
 Wrap = Callable[[asyncio.Protocol], asyncio.Protocol]
 
 
@@ -67,12 +70,16 @@ class Listener:
         return over <= 1
 
     def _make_room(self, among: Iterable[ClientConnection]) -> None:
-        """Let go of who has been there longest without a request: holding connections open needs no key."""
+        """Let go of who has been there longest without a request: holding connections open needs no key.
+
+        Who has sent something that was not looked at yet stays: many that come in one turn must not drive it out.
+        """
         waiting = [connection for connection in among if connection.may_make_room]
-        if waiting:
-            oldest = min(waiting, key=_entered)
-            self._forget(oldest)  # now, lest the next one that comes finds it here still
-            oldest.make_room()
+        for oldest in heapq.nsmallest(TRIED, waiting, key=_entered):
+            if not oldest.has_unread:
+                self._forget(oldest)  # now, lest the next one that comes finds it here still
+                oldest.make_room()
+                return
 
     def left(self, connection: ClientConnection) -> None:
         self._forget(connection)

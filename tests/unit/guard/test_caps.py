@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_whoever_opens_without_end_loses_its_own_connections_and_nobody_elses(gu
         assert guard.metric("bartizan_guard_connections") <= 6
         quiet.sendall(ASK[20:])
         assert read_all(quiet).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_request_that_nobody_has_looked_at_yet_keeps_its_place(guard: Guard) -> None:
+    """Whoever opens many at one time, while the guard is busy, drives out none that has asked."""
+    with contextlib.ExitStack() as stack:
+        guard.process.send_signal(signal.SIGSTOP)
+        asking = stack.enter_context(_from(guard, "127.0.0.1"))
+        asking.sendall(ASK)
+        for _ in range(100):
+            stack.enter_context(_from(guard, "127.0.0.1"))
+        guard.process.send_signal(signal.SIGCONT)
+        assert read_all(asking).startswith(b"HTTP/1.1 200 ")
 
 
 def test_all_together_keep_to_the_cap_in_all(guard: Guard) -> None:
