@@ -34,7 +34,7 @@ def cases() -> Iterator[Case]:
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
+    return yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # as safe, and ten times as fast
 
 
 def place(manifest: dict[str, Any], spot: str, value: Any) -> None:

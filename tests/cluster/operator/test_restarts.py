@@ -56,9 +56,10 @@ def _guard_image(endpoint: Endpoint) -> str:
 
 
 def test_a_new_process_finds_nothing_to_do(bench: Bench) -> None:
-    with bench.operator():
+    with bench.operator() as first:
         endpoint = bench.endpoint(bench.namespace(), replicas=2).wait()
         until(lambda: endpoint.status["pods"]["total"] == 2)
+        until(first.is_idle)
     versions, version = endpoint.versions(), endpoint.live["metadata"]["resourceVersion"]
     with bench.operator() as later:
         until(lambda: later.metric("bartizan_operator_reconciles_total", result="success") > 0)
