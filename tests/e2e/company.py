@@ -1,8 +1,8 @@
 """Whose turn it is on the stage that all workers share: most tests bear company, some must have it for themselves.
 
 Who takes the operator or the network's enforcer away waits until every other worker is between two tests, and the
-others wait until it is back. Who changes the pods of all endpoints waits until no other module has any. The kernel lets
-go what a dead worker held.
+others wait until it is back, but for those that need neither. Who changes the pods of all endpoints waits until no
+other module has any. The kernel lets go what a dead worker held.
 """
 
 import fcntl

@@ -112,6 +112,7 @@ def test_t13_no_pod_is_older_than_its_policy(target: Endpoint) -> None:
     assert policy_made <= target.pod()["metadata"]["creationTimestamp"]
 
 
+@pytest.mark.alone
 def test_t15_a_network_that_ignores_policies_opens_no_way_to_the_model(
     endpoint: Endpoint, loopback: Endpoint, ground: Ground, stranger: Player
 ) -> None:
