@@ -76,8 +76,10 @@ generate: $(VENV)/.complete ## Write what is generated: the chart's CRD, referen
 test-unit: $(VENV)/.complete ## What needs neither a cluster nor root
 	@$(PYTEST) -n 4 --timeout-method=thread tests/house tests/unit
 
-# Kubernetes and Helm may spend memory instead of processor time.
+# Kubernetes and Helm may spend memory instead of processor time; and where many share few cores, each of its programs
+# wastes a tenth on looking for work on the others.
 test-cluster test-node: export GOGC := 400
+test-cluster test-node: export GOMAXPROCS := 1
 
 .PHONY: test-model
 test-model: $(VENV)/.complete ## A real model server behind the guard: llama.cpp, which it builds once
