@@ -92,7 +92,7 @@ test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up
 
 .PHONY: test-node
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)
-	@$(PYTEST) -n 4 --dist loadscope --no-loadscope-reorder tests/e2e
+	@$(PYTEST) -n 5 --dist loadscope --no-loadscope-reorder tests/e2e
 
 .PHONY: fuzz fuzz-wire faults
 fuzz: $(VENV)/.complete ## Try the guard's readers with N cases of each kind; SEED=… repeats a run
