@@ -15,7 +15,8 @@ from tests.cluster.plane import NO_CACHE, Plane
 from tests.cluster.rest import RefusalError, Rest, client_of
 from tests.localcluster.api import Cluster
 
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 from bartizan.policy.parse import parse
 
 ROOT = Path(__file__).parents[2]

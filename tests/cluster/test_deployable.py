@@ -18,7 +18,8 @@ from tests.localcluster.api import Cluster
 from bartizan.controller import compare
 from bartizan.controller.builders import deployment, network_policy, pod_template
 from bartizan.controller.builders.surroundings import Surroundings
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 from bartizan.policy.parse import parse
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"

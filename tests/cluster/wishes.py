@@ -13,7 +13,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bartizan.policy import addresses, names
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 from bartizan.policy.parse import parse
 from bartizan.policy.sections import access, network, strategy
 from bartizan.policy.shapes import (

@@ -13,7 +13,8 @@ from bartizan.cli import render
 from bartizan.controller.settings import Settings
 from bartizan.controller.tools import surroundings
 from bartizan.policy import parse
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/input.yaml"))

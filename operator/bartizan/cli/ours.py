@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment, Problem
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment, Problem
 from bartizan.policy.nodes import Node, show
 from bartizan.policy.parse import parse
 from bartizan.policy.shapes import LABEL

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from bartizan.controller.revision import Accepted
 from bartizan.policy import closing
-from bartizan.policy.model import Identity, Manifest, ModelDeployment, Problem
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import Manifest, ModelDeployment, Problem
 
 Parse = Callable[[Manifest, Identity], ModelDeployment | tuple[Problem, ...]]
 

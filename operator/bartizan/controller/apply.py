@@ -12,7 +12,7 @@ from bartizan.controller.api import Api, ApiError
 from bartizan.controller.fights import Fights
 from bartizan.controller.kinds import Kind
 from bartizan.policy import names
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 Live = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 from bartizan.controller import log
 from bartizan.controller.api import Api, ApiError
 from bartizan.policy import names
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 from bartizan.policy.reasons import Reason
 
 LOGGER = log.logger(__name__)

@@ -23,7 +23,7 @@ from bartizan.controller.kinds import (
 )
 from bartizan.controller.work_queue import Key
 from bartizan.policy import names
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 Live = dict[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bartizan.controller import api_defaults
 from bartizan.policy import names
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 Live = Mapping[str, Any]
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import keys
+from bartizan.policy.identity import Identity
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity, Manifest
+from bartizan.policy.model import Manifest
 
 
 @dataclass(frozen=True, slots=True)

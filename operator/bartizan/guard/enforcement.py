@@ -15,9 +15,9 @@ from bartizan.policy import capabilities, limits, tokens
 from bartizan.policy import document as documents
 from bartizan.policy.document import ClientKey, DocumentError, GuardDocument, RequestWindow, TokenWindow
 from bartizan.policy.limits import Scope, Scoped
-from bartizan.policy.model import ExcessOutput
 from bartizan.policy.protocols import Protocol
 from bartizan.policy.reasons import Reason
+from bartizan.policy.tokens import ExcessOutput
 
 AnyWindow = TypeVar("AnyWindow", RequestWindow, TokenWindow)
 Share = TypeVar("Share")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 ROOT_BYTES = 32
 KEY_PREFIX = "btzn_"

@@ -7,6 +7,7 @@ from typing import Any
 
 from bartizan.policy import capabilities, tokens
 from bartizan.policy.capabilities import Capability
+from bartizan.policy.identity import Identity
 from bartizan.policy.limits import Scope
 from bartizan.policy.media import MediaTerms
 from bartizan.policy.protocols import Protocol
@@ -27,23 +28,6 @@ class NamespaceScope(StrEnum):
     SAME = "Same"
     SELECTOR = "Selector"
     ALL = "All"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which object in which cluster; the UIDs bind keys and documents to this life of it."""
-
-    namespace: str
-    name: str
-    uid: str
-    namespace_uid: str
-    generation: int = 0
-    created_seconds: int = 0
-    """Unix time at which the object was made; 0 where that is not known."""
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +142,13 @@ class TokenLimit:
     tier: str = ""
 
 
-class ExcessOutput(StrEnum):
-    """What becomes of a request that asks for more output than `max_output_tokens`."""
-
-    CLAMP = "Clamp"
-    REJECT = "Reject"
-
-
 @dataclass(frozen=True, slots=True)
 class RequestCaps:
     """What one request may cost; tokens, and seconds of a stream's wall-clock time."""
 
     max_input_tokens: int
     max_output_tokens: int
-    excess_output: ExcessOutput
+    excess_output: tokens.ExcessOutput
     prompt_overhead_tokens: int
     max_stream_seconds: int
 

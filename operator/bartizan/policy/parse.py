@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment, Problem, Serving, Spec
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment, Problem, Serving, Spec
 from bartizan.policy.nodes import Node, show
 from bartizan.policy.protocols import Protocol
 from bartizan.policy.sections import access, audit, limits, network, proofs, serving, strategy, tiers, tokenizer

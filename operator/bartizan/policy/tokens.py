@@ -17,6 +17,13 @@ from typing import NamedTuple
 from bartizan.policy.limits import NANOSECONDS, Allowance, part
 
 
+class ExcessOutput(StrEnum):
+    """What becomes of a request that asks for more output than `max_output_tokens`."""
+
+    CLAMP = "Clamp"
+    REJECT = "Reject"
+
+
 class Kind(StrEnum):
     """Which tokens a budget counts."""
 

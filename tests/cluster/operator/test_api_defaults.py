@@ -13,7 +13,8 @@ from bartizan.controller import compare, kinds
 from bartizan.controller.settings import Settings
 from bartizan.controller.tools import surroundings
 from bartizan.policy import parse
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 
 pytestmark = pytest.mark.cluster
 

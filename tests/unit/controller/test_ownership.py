@@ -8,7 +8,7 @@ from tests.unit.controller import worlds
 from bartizan.controller import ownership
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import names
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 FORMER = Identity("ml", "llama", "uid-0", "namespace-uid-1")
 

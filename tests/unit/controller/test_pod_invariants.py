@@ -18,7 +18,8 @@ from tests.cluster.bad_manifests import HERE, load
 from bartizan.controller.builders import guard_container, hooks, pod_template
 from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.policy import grace, names
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 from bartizan.policy.parse import parse
 
 IDENTITY = Identity("ml", "tiny", "uid-1", "namespace-uid-1")

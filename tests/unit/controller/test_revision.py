@@ -10,7 +10,7 @@ from tests.unit.controller import worlds
 from bartizan.controller import revision
 from bartizan.controller.revision import Accepted
 from bartizan.policy import keys
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 
 def _accepted(number: int = 1) -> Accepted:

@@ -12,8 +12,9 @@ from bartizan.controller.stores import Store
 from bartizan.controller.tools import surroundings
 from bartizan.policy import names, parse
 from bartizan.policy.document import SharedStore
+from bartizan.policy.identity import Identity
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.model import ModelDeployment
 
 Live = dict[str, Any]
 

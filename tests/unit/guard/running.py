@@ -23,7 +23,7 @@ from tests.unit.guard import socket_queues
 from bartizan.policy import document as documents
 from bartizan.policy import keys
 from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow
-from bartizan.policy.model import Identity
+from bartizan.policy.identity import Identity
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20.0

@@ -9,7 +9,8 @@ from kubernetes import client
 from tests.cluster.bad_manifests import HERE, load, place
 
 from bartizan.policy import names
-from bartizan.policy.model import Identity, ModelDeployment, Problem, Weakness
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment, Problem, Weakness
 from bartizan.policy.parse import parse
 from bartizan.policy.shapes import Record
 from bartizan.policy.template import allow_list, arguments, pod, probe, security, volumes

@@ -3,7 +3,8 @@
 import pytest
 from tests.cluster.bad_manifests import Case, cases
 
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import ModelDeployment
 from bartizan.policy.parse import parse
 
 CASES = tuple(cases())

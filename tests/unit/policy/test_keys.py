@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bartizan.policy import keys
+from bartizan.policy.identity import Identity
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity
 
 ROOT = Hidden(bytes(range(32)))
 UID, NAMESPACE_UID = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"

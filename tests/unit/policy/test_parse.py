@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cluster.bad_manifests import HERE, cases, load
 
+from bartizan.policy.identity import Identity
 from bartizan.policy.limits import Scope
 from bartizan.policy.model import (
     AccessFrom,
     Client,
-    ExcessOutput,
-    Identity,
     Limits,
     ModelDeployment,
     NamespaceScope,
@@ -32,7 +31,7 @@ from bartizan.policy.model import (
 from bartizan.policy.nodes import ABSENT
 from bartizan.policy.parse import parse
 from bartizan.policy.template import pod
-from bartizan.policy.tokens import Kind
+from bartizan.policy.tokens import ExcessOutput, Kind
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 IDENTITY = Identity("default", "tiny", "uid", "namespace-uid")

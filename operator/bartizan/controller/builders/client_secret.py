@@ -5,8 +5,8 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import metadata
 from bartizan.policy import names
+from bartizan.policy.identity import Identity
 from bartizan.policy.keys import ClientCredential
-from bartizan.policy.model import Identity
 from bartizan.policy.protocols import ENVIRONMENT, Protocol
 
 

@@ -9,8 +9,9 @@ from bartizan.controller.builders.surroundings import metadata
 from bartizan.controller.stores import Credential, Store
 from bartizan.policy import capabilities, keys, names
 from bartizan.policy.document import ClientKey, EndpointRef, GuardDocument, RequestWindow, TokenWindow, TrustedIssuer
+from bartizan.policy.identity import Identity
 from bartizan.policy.keys import Hidden
-from bartizan.policy.model import Identity, ModelDeployment
+from bartizan.policy.model import ModelDeployment
 
 FILE_NAME = "document.jws"
 STORE_PASSWORD, STORE_USER = "store-password", "store-user"

@@ -6,7 +6,8 @@ from typing import Any
 
 from bartizan.controller.builders.surroundings import Surroundings, pod_selector
 from bartizan.policy import addresses, names
-from bartizan.policy.model import AccessFrom, EgressRule, Identity, Manifest, ModelDeployment, NamespaceScope, Spec
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import AccessFrom, EgressRule, Manifest, ModelDeployment, NamespaceScope, Spec
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server itself on every namespace; a tenant cannot move it."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from bartizan.controller.stores import Store
 from bartizan.policy import names
-from bartizan.policy.model import Identity, Manifest
+from bartizan.policy.identity import Identity
+from bartizan.policy.model import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 from bartizan.policy import durations, grace
 from bartizan.policy.limits import Scope
-from bartizan.policy.model import ExcessOutput, Limits, RequestCaps, RequestLimit, TokenLimit
+from bartizan.policy.model import Limits, RequestCaps, RequestLimit, TokenLimit
 from bartizan.policy.nodes import Node
 from bartizan.policy.sections import tokenizer
 from bartizan.policy.shapes import OWN_NAME, Choice, Many, Record, Ruled, Whole
-from bartizan.policy.tokens import Kind
+from bartizan.policy.tokens import ExcessOutput, Kind
 
 DEFAULT_REQUESTS = ({"limit": 60, "window": 60},)
 DEFAULT_TOKENS = ({"type": "Total", "limit": 1_000_000, "window": 3600},)
