@@ -19,6 +19,8 @@ a good key, a 404 or 405 look for another path, a 408 send again what arrived wh
 each. A model's 429 passes without the Retry-After that ours has, and SDKs then wait as they see fit.
 """
 _SERVER_ERRORS = range(500, 600)
+LONG_BYTES = 4096
+"""A piece for which others may have to wait: a token's event has some 200 bytes."""
 
 
 class Relay:
@@ -82,7 +84,8 @@ class Relay:
             raise broken("The model's answer is not what was asked for.")
 
     def piece(self, data: bytes) -> None:
-        self._turn.begin()
+        if len(data) > LONG_BYTES:
+            self._turn.begin()
         if out := data if self._answer is None else self._answer.piece(data):
             self._reply.piece(out)
         if self._awaits_token and self._reader.tally.floor:

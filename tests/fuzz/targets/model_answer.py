@@ -30,6 +30,7 @@ from bartizan.policy.reasons import Reason
 
 if TYPE_CHECKING:
     import asyncio
+import atexit
 
 STREAMS, ANSWERS_TEXT = 1, 2
 _ERROR = b'{"error":{"message":"x","type":"y","code":400}}'
@@ -97,6 +98,7 @@ class Transport:
 
 _LOOP = uvloop.new_event_loop()
 _SOCKET = socket.socket(socket.AF_UNIX)
+atexit.register(_SOCKET.close)
 
 
 def make(chance: random.Random) -> bytes:

@@ -13,8 +13,15 @@ from tests.unit.guard import running
 from tests.unit.guard.running import Model, chat, eventually, read_all, request_bytes
 from tests.unit.guard.stand import Stand, Wire
 
+from bartizan.guard.answers import Asked, Reader
+from bartizan.guard.inspection import LetPass
+from bartizan.guard.profiles import openai
 from bartizan.guard.refusal import Refusal
+from bartizan.guard.relay import LONG_BYTES, Relay
+from bartizan.guard.reply import Reply
+from bartizan.guard.tally import Tally
 from bartizan.guard.turn import Turn
+from bartizan.guard.upstream_connection import AnswerHead
 from bartizan.policy.document import RequestWindow
 from bartizan.policy.reasons import Reason
 
@@ -60,6 +67,24 @@ def test_what_is_done_before_the_first_request_counts() -> None:
         turn.begin()
         clock.now += 0.6
         with pytest.raises(Refusal):
+            turn.judge()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(("size", "is_late"), [(100, False), (LONG_BYTES + 1, True)])
+def test_a_long_piece_of_an_answer_counts_and_a_tokens_event_costs_nothing(size: int, *, is_late: bool) -> None:
+    clock = Clock()
+    turn = Turn(0.5, lambda _: None, clock=clock)
+    asked = Asked(wants_stream=False, shows_usage=False, answers_text=True, most_output=8)
+    reader = Reader(asked, openai.CHOICES, LetPass(), Tally())
+
+    async def work() -> None:
+        relay = Relay(Reply(Wire(), "req_1", has_body=True), reader, turn, sent=lambda: None, clock=clock)
+        relay.head(AnswerHead(200, b"application/json", None))
+        relay.piece(b" " * size)
+        clock.now += 0.6
+        with pytest.raises(Refusal) if is_late else contextlib.nullcontext():
             turn.judge()
 
     asyncio.run(work())
