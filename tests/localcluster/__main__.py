@@ -41,6 +41,9 @@ def _down(arguments: argparse.Namespace) -> None:
 def _status(arguments: argparse.Namespace) -> None:
     for name in [arguments.name] if arguments.name else record.names():
         known = record.read(name)
+        if known is None and name not in record.names():
+            print(f"there is no cluster {name!r}", file=sys.stderr)
+            continue
         print(f"{name}: {known.level} at {known.server}" if known else f"{name}: died while it was made")
         for component, health in lifecycle.status(name) if known else []:
             print(f"  {component:24} {health}")

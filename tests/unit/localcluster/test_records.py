@@ -1,9 +1,10 @@
 """A cluster's record: names that are safe everywhere, ports that no other cluster has."""
 
+import sys
 from pathlib import Path
 
 import pytest
-from tests.localcluster import places, record
+from tests.localcluster import __main__, places, record
 from tests.localcluster.complaints import Complaint
 from tests.localcluster.record import Level, Record
 
@@ -42,3 +43,11 @@ def test_ports_are_distinct_and_not_those_of_another_cluster() -> None:
     assert len(set(more.values())) == 50
     assert not set(more.values()) & set(taken.values())
     assert set(more.values()) <= set(record.PORTS)
+
+
+def test_a_cluster_that_was_never_made_did_not_die(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["localcluster", "status", "--name", "nobody"])
+    assert __main__.main() == 0
+    assert capsys.readouterr() == ("", "there is no cluster 'nobody'\n")
