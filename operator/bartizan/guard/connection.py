@@ -30,6 +30,8 @@ LINGER_BYTES = 16 * 1024 * 1024
 would find a reset in its place. These bytes cost a read each, and are neither parsed nor kept."""
 MAX_LEFT_BYTES = 128 * 1024
 """What may wait for a caller that does not read once its request has ended; of more, the request has not ended yet."""
+TURN_SECONDS = 1.0
+"""Longer than a turn of the event loop may last before what comes is shed: by then a caller has been heard."""
 LINGER_SECONDS = 2.0
 """How long a refused caller that is still sending may take to read its answer."""
 RESET = struct.pack("ii", 1, 0)
@@ -261,7 +263,12 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether something has come that waits in the kernel for its turn."""
+        """Whether something has just come that waits in the kernel for its turn.
+
+        Only of who has not been here for long: who sends a byte now and then must not keep a place for ever with it.
+        """
+        if self._loop.time() - self.entered > TURN_SECONDS:
+            return False
         size = bytearray(4)
         with suppress(OSError):
             fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, size)

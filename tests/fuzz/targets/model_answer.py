@@ -1,5 +1,6 @@
 """What a model's server sends back, whatever it is: one documented answer, and never a clean end of a broken one."""
 
+import atexit
 import json
 import random
 import socket
@@ -30,7 +31,6 @@ from bartizan.policy.reasons import Reason
 
 if TYPE_CHECKING:
     import asyncio
-import atexit
 
 STREAMS, ANSWERS_TEXT = 1, 2
 _ERROR = b'{"error":{"message":"x","type":"y","code":400}}'

@@ -11,7 +11,7 @@ from tests.unit.guard import running
 from tests.unit.guard.running import Guard, Model, chat, eventually, queues, request_bytes
 
 from bartizan.guard import settings
-from bartizan.guard.connection import ClientConnection, Surroundings
+from bartizan.guard.connection import TURN_SECONDS, ClientConnection, Surroundings
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.reply import Reply
 from bartizan.guard.request import Budget, Request
@@ -193,3 +193,27 @@ def test_a_fault_in_answering_at_once_ends_the_connection_and_reaches_nobody() -
     reached: list[object] = []
     asyncio.run(run())
     assert reached == []
+
+
+@pytest.mark.parametrize(("seconds", "keeps"), [(0.0, True), (2 * TURN_SECONDS, False)])
+def test_unread_bytes_keep_a_place_for_a_turn_and_not_for_ever(seconds: float, *, keeps: bool) -> None:
+    """Else whoever sends a byte now and then on the oldest connections would have every new caller turned away."""
+
+    async def run() -> bool:
+        loop = asyncio.get_running_loop()
+        bounds = settings.parse(running.arguments(running.ROOT, "tcp:127.0.0.1:1")).bounds
+        around = Surroundings(
+            lambda *_: None, Deadlines(), bounds, Budget(1 << 20, each=1 << 20), new_id=lambda: "req_1"
+        )
+        ours, theirs = socket.socketpair()
+        connection = ClientConnection(Everyone(), around, around.seconds())
+        with theirs:
+            transport, _ = await loop.create_connection(lambda: connection, sock=ours)
+            assert not connection.has_unread
+            theirs.sendall(b"G")
+            connection.entered -= seconds
+            found = connection.has_unread
+            transport.abort()
+        return found
+
+    assert asyncio.run(run()) is keeps
