@@ -6,7 +6,6 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from tests import forkserver
 from tests.localcluster.api import Cluster, tool
 
 CHART = Path(__file__).parents[2] / "charts" / "bartizan"
@@ -104,7 +104,7 @@ class Caller:
 
 
 @contextmanager
-def running_operator(cluster: Cluster, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_operator(cluster: Cluster, directory: Path) -> Iterator[forkserver.Process]:
     """The operator as a process on this machine, with the installed account's token and the installed settings."""
     kubeconfig = directory / "operator.kubeconfig"
     config = yaml.safe_load(cluster.kubeconfig.read_text())
@@ -112,8 +112,7 @@ def running_operator(cluster: Cluster, directory: Path) -> Iterator[subprocess.P
     kubeconfig.write_text(yaml.safe_dump(config))
     environment = {**os.environ, **_installed_environment(cluster), "KUBECONFIG": str(kubeconfig)}
     with (directory / "operator.log").open("ab") as log:
-        command = [sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator"]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = forkserver.start_operator(environment, stdout=log.fileno(), stderr=log.fileno())
         try:
             yield process
         except BaseException as error:

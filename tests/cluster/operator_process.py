@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests import forkserver
 from tests.cluster import installation
 from tests.cluster.plane import Plane
 from tests.localcluster.api import Cluster
@@ -21,7 +20,6 @@ from tests.localcluster.api import Cluster
 from bartizan.controller import kinds
 from bartizan.controller.kinds import Kind
 
-COMMAND = (sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator")
 IMAGE = "localhost/bartizan:test"
 ENDPOINT = """
 apiVersion: bartizan.dev/v1alpha1
@@ -41,7 +39,7 @@ spec:
 class OperatorProcess:
     """One run; `log` is a file of JSON lines."""
 
-    process: subprocess.Popen[bytes]
+    process: forkserver.Process
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
@@ -124,7 +122,7 @@ def run(config: Path, directory: Path, settings: Mapping[str, str] | None = None
     log = directory / f"operator-{len(list(directory.glob('operator-*.log')))}.log"
     with log.open("wb") as sink:
         environment = {**given, **chosen, "KUBECONFIG": str(config)}
-        process = subprocess.Popen(COMMAND, env=environment, stdout=sink, stderr=sink)
+        process = forkserver.start_operator(environment, stdout=sink.fileno(), stderr=sink.fileno())
         try:
             yield OperatorProcess(process, log)
         finally:

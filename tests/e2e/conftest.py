@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from demo import stage as stages
@@ -20,11 +20,13 @@ STORY = "test_story.py"
 UPGRADE = "test_upgrade.py"
 """Its operator renews the pods of every endpoint: it is what workers come to last."""
 LONG = (
-    *("test_document.py", "test_ways_round.py", "test_localcluster_node.py", "test_crash.py"),
-    *("test_deletion.py", "test_failures.py", "test_identity.py", "test_rollout.py", "test_draining.py"),
+    *("test_document.py", "test_ways_round.py", "test_crash.py", "test_runner.py", "test_deletion.py"),
+    *("test_failures.py", "test_identity.py", "test_rollout.py", "test_draining.py"),
 )
-"""They begin first, so that no worker has one of them left when the others have nothing more to do. The first two want
-the stage for themselves for a while, the next two do without it: nobody waits for long."""
+"""They begin first, so that no worker has one of them left when the others have nothing more to do. The first two take
+a part of the stage away for a while, the next two do without it: nobody waits for long."""
+LAST = ("test_localcluster_node.py", UPGRADE)
+"""The one needs nothing of the stage, and the other all of it."""
 ENDS = pytest.StashKey[ExitStack]()
 """What the controller of workers ends when they have ended."""
 
@@ -35,14 +37,9 @@ IMAGES = "BARTIZAN_E2E_IMAGES"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules come in any order, but long ones first; tests, too, but a story is told from its beginning."""
-    rank = {name: place for place, name in enumerate(LONG)}
-    items.sort(
-        key=lambda item: (
-            item.path.name == UPGRADE,
-            rank.get(item.path.name, len(rank)),
-            "alone" not in item.keywords,
-        )
-    )
+    rank = {name: place - len(LONG) for place, name in enumerate(LONG)}
+    rank |= {name: place for place, name in enumerate(LAST, start=1)}
+    items.sort(key=lambda item: (rank.get(item.path.name, 0), "alone" not in item.keywords))
     places = [place for place, item in enumerate(items) if item.path.name == STORY]
     order = [scene.__name__ for scene in story.SCENES]
     told = sorted((items[place] for place in places), key=lambda item: order.index(item.callspec.id))  # type: ignore[attr-defined]
@@ -57,7 +54,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return (yield)
     company.enter_module(item.path.name, needs_all=item.path.name == UPGRADE)
     try:
-        with company.shared() if "apart" not in item.keywords else nullcontext():
+        needs = item.get_closest_marker("needs")
+        with company.shared(company.PARTS if needs is None else needs.args):
             return (yield)
     finally:
         if nextitem is None or nextitem.path != item.path:  # all that its module had is gone by now

@@ -33,7 +33,7 @@ def app(ground: Ground, endpoint: Endpoint) -> Player:
     return ground.client(endpoint)
 
 
-@pytest.mark.apart
+@pytest.mark.needs
 @pytest.mark.parametrize("program", [victims.GUARD, victims.MODEL])
 def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app: Player, program: str) -> None:
     """Ten kills: one pod's after the other's, then all at once."""

@@ -14,7 +14,7 @@ from tests.e2e.endpoint import Endpoint, until
 from tests.e2e.ground import DOOMED, Ground
 from tests.localcluster.api import tool
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 
 @dataclass

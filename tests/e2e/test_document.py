@@ -16,7 +16,7 @@ from tests.localcluster import waiting
 
 from bartizan.policy import names
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 ANOTHER_LIMIT = {"limit": 999_999, "window": "1d"}
 
@@ -35,7 +35,7 @@ def app(ground: Ground, endpoint: Endpoint) -> Player:
 def operator_away(stage: Stage) -> Iterator[None]:
     """So that nobody puts back what an insider does."""
     operator = ("deployment/bartizan-operator", "-n", SYSTEM)
-    with company.alone():
+    with company.alone(company.OPERATOR):
         stage.kubectl("scale", *operator, "--replicas=0")
         stage.kubectl("wait", "pods", "-n", SYSTEM, "--all", "--for=delete", "--timeout=60s")
         try:

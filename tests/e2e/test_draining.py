@@ -6,7 +6,7 @@ from tests.e2e.ground import Ground
 from tests.e2e.player import Player
 from tests.e2e.rolling import has_rolled, pod_names
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 EIGHT_SECONDS = "/count 80 /slow 100"
 END = "import os, signal; os.kill(1, signal.SIGTERM)"

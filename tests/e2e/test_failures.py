@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.endpoint import Endpoint, until
 from tests.e2e.ground import Ground
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.endpoint import until
 from tests.e2e.ground import TOKEN, Ground
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 ACCESS = {
     "authentication": [{"type": "ServiceAccount"}],

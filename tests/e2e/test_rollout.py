@@ -6,7 +6,7 @@ from tests.e2e.ground import Ground
 from tests.e2e.player import Player
 from tests.e2e.rolling import has_rolled, judge, pod_names
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 SLOTS = 6
 

@@ -7,7 +7,7 @@ from tests.e2e.endpoint import CONTAINER, LOOPBACK, SPEC, is_ready, restarts, un
 from tests.e2e.ground import Ground
 from tests.unit.guard import tokenizers_made
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("operator")]
 
 PORT = 8000
 SLOW = "import runpy, sys, time; time.sleep(6); runpy.run_module('modelserver', run_name='__main__')"

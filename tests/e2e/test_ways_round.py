@@ -183,7 +183,7 @@ def policy(ground: Ground, name: str, **spec: Any) -> Iterator[None]:
 def lawless(ground: Ground) -> Iterator[None]:
     if not ground.stage.cluster.is_ours:
         pytest.skip("the network of a cluster that you brought is not ours to break")
-    with company.alone():
+    with company.alone(company.NETWORK):
         ground.stage.cluster.stop("enforcer")
         try:
             yield

@@ -4,17 +4,16 @@ import contextlib
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import forkserver
 from tests.faults.callers import GOOD, Callers, Kind
 from tests.fuzz.wire.audit_tail import AuditTail
 from tests.unit.guard import running, valkeys
-from tests.unit.guard.running import DOCUMENT, ROOT, SIGNING_KEY, Guard, chat, eventually
+from tests.unit.guard.running import DOCUMENT, SIGNING_KEY, Guard, chat, eventually
 
 from bartizan.guard.store import PASSWORD_FILE, USER_FILE
 from bartizan.policy import document as documents
@@ -88,10 +87,10 @@ class Stand:
         reader, writer = os.pipe()
         out = os.open(home / "audit", os.O_WRONLY | os.O_CREAT | os.O_APPEND) if self._to_file else writer
         flags = running.arguments(self.folder, f"unix:{self.folder / 'model.sock'}")
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}", "BARTIZAN_FAULTS": str(self.folder)}
-        command = [sys.executable, "-m", self._module, *flags, *FLAGS]
         with (home / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=log)
+            process = forkserver.start(
+                self._module, [*flags, *FLAGS], stdout=out, stderr=log.fileno(), BARTIZAN_FAULTS=str(self.folder)
+            )
         for descriptor in {writer, out}:
             os.close(descriptor)
         self.pump = None if self._to_file else Pump(reader, home / "audit")
@@ -127,9 +126,9 @@ class Stand:
         self._model_lives += 1
         path, log = self.folder / "model.sock", self.folder / f"model-{self._model_lives}.log"
         path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tests.modelserver", "--socket", str(path), "--log", str(log)]
+        flags = ["--socket", str(path), "--log", str(log)]
         with (self.folder / "model.err").open("wb") as errors:
-            self.model = subprocess.Popen(command, cwd=ROOT, stderr=errors)
+            self.model = forkserver.start("tests.modelserver", flags, stdout=errors.fileno(), stderr=errors.fileno())
         eventually(lambda: "listening" in (self.folder / "model.err").read_text(), "the model listens")
 
     def end_model(self) -> None:

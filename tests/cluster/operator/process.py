@@ -7,8 +7,6 @@ import random
 import re
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import forkserver
 from tests.cluster.installation import NAMESPACE
 from tests.localcluster import waiting
 
@@ -31,7 +30,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class Operator:
     """A running operator; `output` is everything that it has printed so far."""
 
-    process: subprocess.Popen[str]
+    process: forkserver.Process
     output: list[str] = field(default_factory=list)
 
     @property
@@ -43,8 +42,8 @@ class Operator:
         return int(found[0]) if found else 0
 
     def is_ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"the operator ended with {self.process.returncode}:\n{''.join(self.output)}")
+        if (code := self.process.poll()) is not None:
+            raise AssertionError(f"the operator ended with {code}:\n{''.join(self.output)}")
         return self.port("metrics") > 0 and self.metric("bartizan_operator_ready") == 1
 
     def metric(self, name: str, **labels: str) -> float:
@@ -88,13 +87,12 @@ def running(kubeconfig: Path, **settings: object) -> Iterator[Operator]:
     chosen = {"namespace": NAMESPACE, "guard_image": GUARD_IMAGE, **ports, **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BARTIZAN_")}
     environment |= {f"BARTIZAN_{name.upper()}": str(value) for name, value in chosen.items()}
-    environment |= {"KUBECONFIG": str(kubeconfig), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", "import sys; from bartizan.cli.main import main; sys.exit(main())", "operator"]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tempfile.gettempdir()
-    )
+    environment["KUBECONFIG"] = str(kubeconfig)
+    reading, writing = os.pipe()
+    process = forkserver.start_operator(environment, stdout=writing, stderr=writing)
+    os.close(writing)
     operator = Operator(process)
-    reader = threading.Thread(target=_read, args=(process, operator.output), daemon=True)
+    reader = threading.Thread(target=_read, args=(reading, operator.output), daemon=True)
     reader.start()
     try:
         waiting.until(operator.is_ready, seconds=START_SECONDS, complaint=lambda: "".join(operator.output))
@@ -117,7 +115,6 @@ def _free_port() -> int:
             return port
 
 
-def _read(process: subprocess.Popen[str], output: list[str]) -> None:
-    assert process.stdout is not None
-    output.extend(process.stdout)  # line by line, as they come
-    process.stdout.close()
+def _read(descriptor: int, output: list[str]) -> None:
+    with os.fdopen(descriptor) as pipe:
+        output.extend(pipe)  # line by line, as they come

@@ -5,11 +5,9 @@ import fcntl
 import hashlib
 import http.client
 import json
-import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import termios
 import time
@@ -18,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests import forkserver
 from tests.unit.guard import socket_queues
 
 from bartizan.policy import document as documents
@@ -118,7 +117,7 @@ class Guard:
     """A guard process; `folder` holds its document, audit and log."""
 
     folder: Path
-    process: "subprocess.Popen[bytes]"
+    process: forkserver.Process
     ports: dict[str, int]
 
     @property
@@ -258,10 +257,9 @@ def guard(
     """A started guard in front of `upstream`, ended and reaped at the exit whatever happened."""
     if given is not None:
         (folder / "document").write_text(documents.encode(given, SIGNING_KEY))
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
     with (folder / "audit").open("wb") as audit, (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", module, *arguments(folder, upstream), *flags]
-        process = subprocess.Popen(command, env=environment, stdout=audit, stderr=log)
+        given_flags = [*arguments(folder, upstream), *flags]
+        process = forkserver.start(module, given_flags, stdout=audit.fileno(), stderr=log.fileno())
     try:
         yield Guard(folder, process, eventually(lambda: ports_of(folder, process), "the guard has started"))
     finally:
@@ -277,7 +275,7 @@ def arguments(folder: Path, upstream: str) -> list[str]:
     return [*endpoint, *document_flags, "--upstream", upstream, *ports]
 
 
-def ports_of(folder: Path, process: "subprocess.Popen[bytes]") -> dict[str, int]:
+def ports_of(folder: Path, process: forkserver.Process) -> dict[str, int]:
     for line in (folder / "log").read_text().splitlines():
         if '"guard started"' in line:
             return {name: value for name, value in json.loads(line).items() if name.lower().endswith("port")}
@@ -291,7 +289,7 @@ class Model:
 
     socket: Path
     log: Path
-    process: "subprocess.Popen[bytes]"
+    process: forkserver.Process
 
     @property
     def upstream(self) -> str:
@@ -316,9 +314,9 @@ class Model:
 @contextlib.contextmanager
 def model(folder: Path) -> Iterator[Model]:
     path, log = folder / "model.sock", folder / "model.log"
-    command = [sys.executable, "-m", "tests.modelserver", "--socket", str(path), "--log", str(log)]
+    flags = ["--socket", str(path), "--log", str(log)]
     with (folder / "model.err").open("wb") as errors:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=errors)
+        process = forkserver.start("tests.modelserver", flags, stdout=errors.fileno(), stderr=errors.fileno())
     try:
         eventually(lambda: "listening" in (folder / "model.err").read_text(), "the model listens")
         yield Model(path, log, process)

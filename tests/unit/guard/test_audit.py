@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import forkserver
 from tests.unit.guard import running
 from tests.unit.guard.running import Guard, Model, arguments, chat, eventually
 
@@ -125,9 +126,8 @@ def _piped(folder: Path, upstream: str, *flags: str, **given: Any) -> Iterator[t
     (folder / "document").write_text(documents.encode(running.document(**given), running.SIGNING_KEY))
     reading, writing = os.pipe()
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "bartizan.guard.main", *arguments(folder, upstream), *flags]
-        environment = {**os.environ, "PYTHONPATH": str(running.ROOT / "operator")}
-        process = subprocess.Popen(command, env=environment, stdout=writing, stderr=log)
+        given_flags = [*arguments(folder, upstream), *flags]
+        process = forkserver.start("bartizan.guard.main", given_flags, stdout=writing, stderr=log.fileno())
     os.close(writing)
     try:
         yield Guard(folder, process, eventually(lambda: running.ports_of(folder, process), "started")), reading
