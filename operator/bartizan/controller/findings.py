@@ -41,6 +41,8 @@ class Findings:
     """What happened besides: told as Events once all is written."""
     guard_reports: dict[str, GuardReport | None] = field(default_factory=dict)
     guard_states: dict[str, GuardState] = field(default_factory=dict)
+    waits_to_grow: bool = False
+    """Pods were held back for a guard that was behind; it may have caught up since, and then nobody tells of it."""
     pod_template: Manifest | None = None
     sealed: tuple[Accepted, ...] = ()
 

@@ -32,7 +32,8 @@ class NextLook:
     def after(self, key: Key, findings: Findings, *, otherwise_seconds: float | None) -> Result:
         """For an endpoint that lives; `otherwise_seconds` where it waits for nothing of its own."""
         states = findings.guard_states.values()
-        if GuardState.OUTDATED in states and findings.document is not None:
+        is_behind = findings.waits_to_grow or GuardState.OUTDATED in states
+        if is_behind and findings.document is not None:
             return self._after_a_change(findings.document.version / 1000, findings)
         if GuardState.UNREACHABLE in states:
             return Result(self._lasting(key, "guards", BLOCKED_SECONDS), findings.error)

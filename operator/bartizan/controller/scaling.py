@@ -24,4 +24,5 @@ async def paced(tools: Tools, world: World, wish: ModelDeployment, findings: Fin
     states = guards.judge(pods, await tools.guards.ask(pods), findings.document_hash)
     if GuardState.OUTDATED not in states.values():
         return wish
+    findings.waits_to_grow = True
     return replace(wish, spec=replace(wish.spec, replicas=live["spec"].get("replicas", 1)))

@@ -47,6 +47,8 @@ class Scene:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.seconds = 0.0
         self.report: GuardReport | None = None
+        """What guards answer; those of `earlier_reports` come before it."""
+        self.earlier_reports: list[GuardReport] = []
         self.cluster.put(kinds.NAMESPACE, {"metadata": {"name": NAMESPACE}})
         self.declare()
         self.restart()
@@ -79,7 +81,7 @@ class Scene:
 
     async def _ask(self, address: str) -> GuardReport | None:
         assert address
-        return self.report
+        return self.earlier_reports.pop(0) if self.earlier_reports else self.report
 
     def reconcile(self, times: int = 1) -> Result:
         """The last result; time goes on by ten seconds before each, so that nothing that is kept for a while counts."""

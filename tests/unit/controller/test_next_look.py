@@ -37,6 +37,11 @@ def test_a_guard_that_is_behind_a_new_document_is_asked_again_at_once_and_beside
     assert bench.after(findings, 100_000) == Result(LONGEST_SECONDS, priority=Priority.RESYNC)
 
 
+def test_who_was_held_back_for_a_guard_that_has_caught_up_since_is_looked_at_at_once() -> None:
+    findings = Findings(guard_states={"a": GuardState.IN_SYNC}, document=DOCUMENT, waits_to_grow=True)
+    assert Bench().after(findings) == Result(0.25, priority=Priority.EVENT)
+
+
 def test_a_guard_that_does_not_answer_is_asked_ever_more_rarely() -> None:
     bench = Bench()
     waits = [bench.after(UNREACHABLE, seconds).requeue_after for seconds in (0, 5, 35, 160, 1000)]

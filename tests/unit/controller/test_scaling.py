@@ -43,6 +43,21 @@ def test_the_document_goes_before_the_pods() -> None:
     assert replicas(scene) == (3, 3)
 
 
+def test_a_guard_that_takes_it_up_while_it_is_being_waited_for_is_not_waited_for_longer() -> None:
+    """Nothing else happens then: whoever does not look again by itself leaves the endpoint as small as it was."""
+    scene = grown()
+    before, scene.report = scene.report, acknowledged(scene)
+    assert before is not None
+    scene.earlier_reports = [before]
+    result = scene.reconcile()
+    assert replicas(scene) == (1, 3), "it was behind when it was asked"
+    assert scene.condition("InSync")[0] == "True", "and is not any more"
+    assert result.requeue_after is not None
+    assert result.requeue_after < 1
+    assert scene.reconcile().requeue_after is None
+    assert replicas(scene) == (3, 3)
+
+
 def test_a_guard_that_takes_nothing_up_keeps_no_endpoint_from_growing_for_ever() -> None:
     scene = grown()
     for _ in range(int(GRACE_SECONDS // 10) - 1):
