@@ -1,8 +1,8 @@
 """Whose turn it is on the stage that all workers share: most tests bear company, some must have it for themselves.
 
-Who takes one of its parts away waits until no other worker has a test under way that needs it, and those tests wait
-until it is back. Who changes the pods of all endpoints waits until no other module has any. The kernel lets go what a
-dead worker held.
+Who takes one of its parts away waits until no other worker has a test under way that needs it, and tests that need it
+wait until it is back; a test that only makes its endpoint with it has the patience to go without. Who changes the pods
+of all endpoints waits until no other module has any. The kernel lets go what a dead worker held.
 """
 
 import fcntl
@@ -23,26 +23,30 @@ PARTS = (OPERATOR, NETWORK)
 """What may be away for a while: Bartizan's operator, and what enforces the network's policies. They are entered in this
 order, so that no two tests each wait for what the other has."""
 
+_house: list[IO[str]] = []
+"""Held as long as this worker's modules follow each other on the stage."""
+
 _held: list[dict[str, IO[str]]] = []
 """The parts that this worker's test needs, while it is under way."""
 
-_module: list[tuple[str, IO[str]]] = []
-"""The module that this worker is in, and the house, which it holds."""
+_doors: list[IO[str]] = []
+"""The door of the part that it will take away, until it does."""
 
 
-def enter_module(name: str, *, needs_all: bool) -> None:
-    """Before its first test, outside of the room: who waits for the house must not keep others from emptying it."""
-    if _module and _module[0][0] == name:
-        return
-    leave_module()
-    house = _open("house")
-    _enter(house, fcntl.LOCK_EX if needs_all else fcntl.LOCK_SH, door="gate")
-    _module.append((name, house))
+def enter(*, needs_all: bool) -> None:
+    """Before a test, while it holds nothing: who waits for the house must not keep others from emptying it.
+
+    Who needs all of it waits for those who come after it, too: they come to an end.
+    """
+    if not _house:
+        house = _open("house")
+        fcntl.flock(house, fcntl.LOCK_EX if needs_all else fcntl.LOCK_SH)
+        _house.append(house)
 
 
-def leave_module() -> None:
-    while _module:
-        _module.pop()[1].close()
+def leave() -> None:
+    while _house:
+        _house.pop().close()
 
 
 def _open(name: str) -> IO[str]:
@@ -52,40 +56,45 @@ def _open(name: str) -> IO[str]:
 
 
 @contextmanager
-def shared(parts: Collection[str]) -> Iterator[None]:
-    """One test among others, none of which takes these parts away."""
-    assert set(parts) <= set(PARTS), parts
+def shared(parts: Collection[str], *, takes: str = "") -> Iterator[None]:
+    """One test among others, none of which takes these parts away.
+
+    One that `takes` a part keeps others that need it from beginning until it has: so they wait for no long test.
+    """
+    assert {*parts, *([takes] if takes else [])} <= set(PARTS), (parts, takes)
     with ExitStack() as opened:
         rooms = {part: opened.enter_context(_open(part)) for part in PARTS if part in parts}
-        _enter_all(rooms)
+        if takes:
+            _doors.append(opened.enter_context(_open(f"{takes}-door")))
+            fcntl.flock(_doors[0], fcntl.LOCK_EX)
+        _enter_all(rooms, but_door=takes)
         _held.append(rooms)
         try:
             yield
         finally:
-            _held.remove(rooms)
+            _held.clear()
+            _doors.clear()
 
 
 @contextmanager
 def alone(part: str) -> Iterator[None]:
-    """Within a test: no other that needs this part is under way, and this one needs none but it."""
-    rooms = _held[-1]
+    """Within a test that `takes` it: no other that needs this part is under way, and this one needs none but it."""
+    (rooms,), (door,) = _held, _doors
     for room in rooms.values():  # two who each wait for the other to leave would wait for ever
         fcntl.flock(room, fcntl.LOCK_UN)
     try:
         with _open(part) as room:
-            _enter(room, fcntl.LOCK_EX, door=f"{part}-door")
+            fcntl.flock(room, fcntl.LOCK_EX)
+            fcntl.flock(door, fcntl.LOCK_UN)
             yield
     finally:
         _enter_all(rooms)
 
 
-def _enter_all(rooms: dict[str, IO[str]]) -> None:
+def _enter_all(rooms: dict[str, IO[str]], *, but_door: str = "") -> None:
+    """One at a time at each door: who waits for an empty room keeps others from coming in after them."""
     for part, room in rooms.items():
-        _enter(room, fcntl.LOCK_SH, door=f"{part}-door")
-
-
-def _enter(room: IO[str], how: int, *, door: str) -> None:
-    """One at a time at the door: who waits for an empty room keeps others from coming in after them."""
-    with _open(door) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        fcntl.flock(room, how)
+        with _open(f"{part}-door") as door:
+            if part != but_door:
+                fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_SH)

@@ -13,18 +13,20 @@ from demo.stage import Images, Stage
 from tests.e2e import company
 from tests.e2e.ground import NAMESPACES, Ground, namespace_of
 from tests.e2e.theatre import Theatre, window
-from tests.localcluster.api import lacking, node, tool
+from tests.localcluster.api import found, lacking, node, tool
 from tests.localcluster.record import Level
 
 STORY = "test_story.py"
 UPGRADE = "test_upgrade.py"
 """Its operator renews the pods of every endpoint: it is what workers come to last."""
 LONG = (
-    *("test_document.py", "test_ways_round.py", "test_crash.py", "test_runner.py", "test_deletion.py"),
-    *("test_failures.py", "test_identity.py", "test_rollout.py", "test_draining.py"),
+    *("test_document.py", "test_ways_round.py", "test_killed_model.py", "test_killed_guard.py", "test_runner.py"),
+    *("test_failures.py", "test_draining.py", "test_deletion.py", "test_identity.py", "test_rollout.py"),
+    STORY,
 )
 """They begin first, so that no worker has one of them left when the others have nothing more to do. The first two take
-a part of the stage away for a while, the next two do without it: nobody waits for long."""
+a part of the stage away for a while, the next three do without it: nobody waits for long. These three are of one test,
+and who has but one gets the next module at once: the longest goes to the one that is through first."""
 LAST = ("test_localcluster_node.py", UPGRADE)
 """The one needs nothing of the stage, and the other all of it."""
 ENDS = pytest.StashKey[ExitStack]()
@@ -39,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules come in any order, but long ones first; tests, too, but a story is told from its beginning."""
     rank = {name: place - len(LONG) for place, name in enumerate(LONG)}
     rank |= {name: place for place, name in enumerate(LAST, start=1)}
-    items.sort(key=lambda item: (rank.get(item.path.name, 0), "alone" not in item.keywords))
+    items.sort(key=lambda item: (rank.get(item.path.name, 0), item.path.name, _goes_late(item)))
     places = [place for place, item in enumerate(items) if item.path.name == STORY]
     order = [scene.__name__ for scene in story.SCENES]
     told = sorted((items[place] for place in places), key=lambda item: order.index(item.callspec.id))  # type: ignore[attr-defined]
@@ -47,19 +49,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
+def _goes_late(item: pytest.Item) -> bool:
+    """Those that take something away come first, and the tool's tests that take their node down last: up takes long."""
+    is_about_the_tool = item.path.name == LAST[0]
+    return "cluster" not in item.fixturenames if is_about_the_tool else "alone" not in item.keywords  # type: ignore[attr-defined]
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Around all else, so that no test's own deadline runs while it waits for its turn."""
-    if "stage" not in getattr(item, "fixturenames", ()):  # it has a cluster of its own, or none
+    if not _is_on_stage(item):
         return (yield)
-    company.enter_module(item.path.name, needs_all=item.path.name == UPGRADE)
+    company.enter(needs_all=item.path.name == UPGRADE)
     try:
         needs = item.get_closest_marker("needs")
-        with company.shared(company.PARTS if needs is None else needs.args):
+        with company.shared(company.PARTS if needs is None else needs.args, takes=_taken(item)):
             return (yield)
     finally:
-        if nextitem is None or nextitem.path != item.path:  # all that its module had is gone by now
-            company.leave_module()
+        stays = nextitem is not None and _is_on_stage(nextitem) and nextitem.path.name != UPGRADE
+        if not stays:  # all that its module had is gone by now
+            company.leave()
+
+
+def _is_on_stage(item: pytest.Item) -> bool:
+    """Not so one that has a cluster of its own, or none."""
+    return "stage" in getattr(item, "fixturenames", ())
+
+
+def _taken(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("alone")
+    return mark.args[0] if mark else ""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,10 +115,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @contextmanager
 def _set() -> Iterator[Stage]:
     """The demo's own cluster if it is up, and then it stays; else one that goes with the tests."""
+    if IMAGES in os.environ:  # and as it is: another worker may have taken a part of it away
+        images = Images(**json.loads(os.environ[IMAGES]))
+        yield Stage(found(stages.CLUSTER), images, (stages.NAMESPACE, *NAMESPACES))
+        return
     with node(stages.CLUSTER) as cluster:
-        if IMAGES in os.environ:
-            yield Stage(cluster, Images(**json.loads(os.environ[IMAGES])), (stages.NAMESPACE, *NAMESPACES))
-            return
         yield stages.set_up(cluster, *NAMESPACES)
 
 

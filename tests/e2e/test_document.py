@@ -67,7 +67,7 @@ def answer(app: Player, endpoint: Endpoint) -> str:
     return app.call(f"{endpoint.address}:8080", "/v1/models", "--key", endpoint.key())
 
 
-@pytest.mark.alone
+@pytest.mark.alone("operator")
 def test_without_the_operator_guards_serve_refuse_and_believe_no_insider(
     ground: Ground, endpoint: Endpoint, app: Player
 ) -> None:

@@ -140,7 +140,7 @@ def test_down_cleans_up_after_a_tool_that_was_killed(state: Path, component: str
     began = places.of(NAME).processes / f"{component}.json"
     deadline = time.monotonic() + 60
     while not began.exists() and time.monotonic() < deadline:
-        pass
+        time.sleep(0.001)
     tool.kill()
     tool.wait()
     assert lifecycle.down(NAME)

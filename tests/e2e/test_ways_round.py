@@ -16,7 +16,7 @@ from tests.localcluster.api import tool
 
 from bartizan.policy import names
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.needs("network")]
 
 GUARDS_PORTS = [names.GUARD_PORT, names.STATUS_PORT, names.METRICS_PORT]
 MODELS_PORT = 8000
@@ -98,6 +98,7 @@ def test_t09_an_open_policy_beside_ours_opens_no_way_to_the_model(
         assert is_locked(stranger, target)
 
 
+@pytest.mark.needs("operator", "network")
 def test_t10_an_edited_policy_is_put_back(endpoint: Endpoint, stranger: Player) -> None:
     before = endpoint.find("netpol")["spec"]
     wide = '{"spec": {"ingress": [{}], "egress": [{}]}}'
@@ -112,7 +113,7 @@ def test_t13_no_pod_is_older_than_its_policy(target: Endpoint) -> None:
     assert policy_made <= target.pod()["metadata"]["creationTimestamp"]
 
 
-@pytest.mark.alone
+@pytest.mark.alone("network")
 def test_t15_a_network_that_ignores_policies_opens_no_way_to_the_model(
     endpoint: Endpoint, loopback: Endpoint, ground: Ground, stranger: Player
 ) -> None:

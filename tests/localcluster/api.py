@@ -78,6 +78,14 @@ def node(name: str | None = None) -> Iterator[Cluster]:
         yield cluster
 
 
+def found(name: str) -> Cluster:
+    """One that somebody else has brought up, as it is: nothing of it is healed. The user's own where that is used."""
+    if _is_brought():
+        return _existing()
+    known = lifecycle.existing(name)
+    return Cluster(known.places.kubeconfig, known.server, known.name)
+
+
 @contextmanager
 def _cluster(name: str | None, level: Level) -> Iterator[Cluster]:
     """A cluster that was up before stays up; one that was made here goes down at the end."""

@@ -1,24 +1,19 @@
-"""Guards and models that are killed under load: nothing passes by, nothing is lost for good, nobody has to help."""
+"""Programs that are killed under load: nothing passes by, nothing is lost for good, nobody has to help."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from tests.e2e import victims
 from tests.e2e.endpoint import GUARD, Endpoint, is_ready, restarts, until
 from tests.e2e.evidence import Evidence
 from tests.e2e.ground import Ground
 from tests.e2e.player import Player, Tally
 
-pytestmark = pytest.mark.node
-
 REPLICAS = 5
 SLOTS_EACH = 4
 CONTAINERS = {victims.GUARD: GUARD, victims.MODEL: "model"}
 
 
-@pytest.fixture(scope="module")
-def endpoint(ground: Ground) -> Endpoint:
+def endpoint_of_many(ground: Ground) -> Endpoint:
     """Several pods: a kubelet waits ever longer before it starts one and the same container again."""
     limits = {
         "requests": [{"limit": 1_000_000, "window": "1d"}],
@@ -28,14 +23,7 @@ def endpoint(ground: Ground) -> Endpoint:
     return ground.endpoint(replicas=REPLICAS, limits=limits).wait()
 
 
-@pytest.fixture(scope="module")
-def app(ground: Ground, endpoint: Endpoint) -> Player:
-    return ground.client(endpoint)
-
-
-@pytest.mark.needs
-@pytest.mark.parametrize("program", [victims.GUARD, victims.MODEL])
-def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app: Player, program: str) -> None:
+def survives(endpoint: Endpoint, app: Player, program: str) -> None:
     """Ten kills: one pod's after the other's, then all at once."""
     before = {pod["metadata"]["name"]: restarts(pod, CONTAINERS[program]) for pod in endpoint.pods()}
     evidence = Evidence(f"{program.split(maxsplit=1)[0]}-{sum(before.values())}")
@@ -52,6 +40,7 @@ def test_t68_kills_under_load_let_no_request_by_and_heal(endpoint: Endpoint, app
     judge(evidence, tally, endpoint)
     for pod in endpoint.pods():
         assert app.crowd(pod["status"]["podIP"] + ":8080", SLOTS_EACH) == {"200": SLOTS_EACH}, "a slot has leaked"
+    assert all(is_ready(pod) for pod in endpoint.pods())
 
 
 def has_restarted(endpoint: Endpoint, before: dict[str, int], pod: dict[str, Any], container: str, times: int) -> bool:
@@ -67,9 +56,3 @@ def judge(evidence: Evidence, tally: Tally, endpoint: Endpoint) -> None:
     documented = {"200", "cut", "429 rate_limit_exceeded", "502 upstream_broken", "503 service_unavailable"}
     odd = {outcome for outcome in tally.outcomes if outcome not in documented and not outcome.startswith("no answer")}
     assert odd == set(), tally.outcomes
-
-
-@pytest.fixture(autouse=True)
-def _unharmed(endpoint: Endpoint) -> Iterator[None]:
-    yield
-    assert all(is_ready(pod) for pod in endpoint.pods())
