@@ -88,7 +88,7 @@ test-model: $(VENV)/.complete ## A real model server behind the guard: llama.cpp
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.complete ## Against a real API server, which it brings up itself
-	@$(PYTEST) -n 3 --dist loadscope --no-loadscope-reorder tests/cluster
+	@$(PYTEST) -n 4 --dist loadscope --no-loadscope-reorder tests/cluster
 
 .PHONY: test-node
 test-node: $(VENV)/.complete ## On a real node, which it brings up itself (root on Linux)

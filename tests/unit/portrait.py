@@ -21,7 +21,7 @@ if __name__ == "__main__":
         "path": sys.path,
         "environment": dict(os.environ),
         "descriptors": _descriptors(),
-        "handlers": {number.name: str(signal.getsignal(number)) for number in signal.valid_signals()},
+        "handlers": {int(number): str(signal.getsignal(number)) for number in signal.valid_signals()},
         "wakeup": signal.set_wakeup_fd(-1),
         "threads": threading.active_count(),
         "is interactive": sys.flags.interactive,
