@@ -22,7 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 ROOT = Path(__file__).parents[1]
 GUARD = ("bartizan.guard.main", "tests.modelserver.server")
@@ -191,11 +191,14 @@ def _report(ends: dict[int, int]) -> None:
             end.write(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
-def _become(job: Job) -> None:
-    """Nothing of the server is left in it: its descriptors, handlers and environment are its own."""
+def _become(job: Job, interrupt: Any) -> None:
+    """Nothing of the server is left in it: its descriptors, handlers and environment are its own.
+
+    `interrupt` is what SIGINT did where the server was started: in the background of a shell, for one, nothing.
+    """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, interrupt)
     for number, descriptor in enumerate(job.descriptors[:2], start=1):
         os.dup2(descriptor, number)
     os.closerange(3, HIGHEST_DESCRIPTOR)
@@ -208,7 +211,7 @@ def _become(job: Job) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with who asks it, not with its terminal
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with who asks it, not with its terminal
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for name in sys.argv[2:]:
         importlib.import_module(name)
@@ -216,7 +219,7 @@ def main() -> None:
     gc.freeze()
     job = _serve(socket.socket(fileno=int(sys.argv[1])))
     if job is not None:
-        _become(job)
+        _become(job, interrupt)
 
 
 if __name__ == "__main__":
