@@ -13,6 +13,7 @@ from tests.unit.guard.inspectors import Blot
 
 from bartizan.guard.profiles.openai_answers import read_whole, tail_usage
 from bartizan.guard.tally import AnswerError, Tally
+from bartizan.policy.tokens import Amount
 
 _MUTATOR = Mutator(WHOLE, WORDS)
 NAMES = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
@@ -37,7 +38,7 @@ def judge(case: bytes) -> None:
     except AnswerError:  # a text under a name that the seam has changed
         return
     assert "hello" not in json.dumps({name: blotted[name] for name in blotted if name not in NAMES}), "past the seam"
-    assert tally.said is None or min(tally.said.input, tally.said.output) >= 0
+    assert min(tally.spent(held=Amount(5, 5))) >= 0
 
 
 def described(answer: bytes) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _judge_tail(case: bytes) -> None:
         said = tail_usage(case[-512:])
     except AnswerError:
         return
-    assert said is None or min(said.input, said.output) >= 0
+    assert all(figure is None or figure >= 0 for figure in said or ())
 
 
 TARGET = Target("whole_answer", make, judge)

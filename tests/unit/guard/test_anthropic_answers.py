@@ -14,7 +14,7 @@ from tests.unit.guard.streams import Event
 from bartizan.guard.inspection import Inspector, LetPass, Place
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.refusal import Refusal
-from bartizan.guard.tally import Tally
+from bartizan.guard.tally import Said, Tally
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -135,7 +135,7 @@ def test_a_block_that_the_server_forgot_to_close_gives_what_was_held_back_of_it(
 def test_usage_is_the_input_of_the_start_and_the_output_of_the_end() -> None:
     tally = Tally()
     passed(LetPass(), *STREAM, tally=tally)
-    assert tally.said == Amount(30, 15)
+    assert tally.said == Said(30, 15)
     assert tally.floor == 6, "an event with text, and none for a signature"
 
 
@@ -246,3 +246,12 @@ def test_no_character_is_lost_wherever_the_seam_holds_back(
     for index, kind, text in pieces:
         said[index, FIELDS[kind]] += text
     assert texts(passed(HoldBack(most), *events)) == said
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 7}])
+def test_a_whole_answer_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(usage: Any) -> None:
+    tally = Tally()
+    message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "words"}], "usage": usage}
+    answers.read_whole(json.dumps(message).encode(), LetPass(), tally)
+    assert tally.spent(held=Amount(50, 100)) == Amount(7 if usage else 50, 5)
+    assert tally.spent(held=Amount(50, 2)) == Amount(7 if usage else 50, 2)

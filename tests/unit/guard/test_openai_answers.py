@@ -11,7 +11,7 @@ from tests.unit.guard.inspectors import Blot, HoldBack
 from bartizan.guard.inspection import LetPass, Place
 from bartizan.guard.profiles import openai_answers
 from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
-from bartizan.guard.tally import AnswerError, Tally
+from bartizan.guard.tally import AnswerError, Said, Tally
 from bartizan.policy.tokens import Amount
 
 
@@ -57,14 +57,14 @@ def test_usage_is_taken_and_hidden_from_a_caller_who_did_not_ask() -> None:
     data = (chunk(said("a")), chunk(said("", reason="stop")), chunk(usage=usage), DONE)
     events, tally = run(LetPass(), *data)
     assert events == [data[0], data[1], DONE]
-    assert tally.said == Amount(7, 3)
+    assert tally.said == Said(7, 3)
     assert run(LetPass(), *data, shows_usage=True)[0] == list(data)
 
 
 def test_usage_beside_the_last_text_is_hidden_and_the_text_is_not() -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 3}
     events, tally = run(LetPass(), chunk(said("end", reason="stop"), usage=usage))
-    assert tally.said == Amount(7, 3)
+    assert tally.said == Said(7, 3)
     assert "usage" not in json.loads(events[0])
     assert texts(events) == {Place(0, ("delta", "content")): "end"}
 
@@ -77,9 +77,20 @@ def test_each_event_with_text_counts_one_token_of_each_choice_at_least() -> None
     assert tally.spent(held=Amount(50, 100)) == Amount(50, 3)
 
 
+@pytest.mark.parametrize("said", [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": 7}}])
+def test_a_whole_answer_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(said: Any) -> None:
+    """A token a byte, which is the most that it can be, and no more than was held; the input as it was held."""
+    for answer in ({"message": {"role": "assistant", "content": "forty words"}}, {"text": "forty words"}):
+        tally = Tally()
+        openai_answers.read_whole(json.dumps({"choices": [{"index": 0, **answer}], **said}).encode(), LetPass(), tally)
+        given = 7 if said.get("usage") else 50
+        assert tally.spent(held=Amount(50, 100)) == Amount(given, 11)
+        assert tally.spent(held=Amount(50, 5)) == Amount(given, 5)
+
+
 def test_the_larger_count_is_charged() -> None:
-    assert Tally(Amount(5, 2), floor=9).spent(held=Amount(50, 100)) == Amount(5, 9)
-    assert Tally(Amount(5, 20), floor=9).spent(held=Amount(50, 100)) == Amount(5, 20)
+    assert Tally(Said(5, 2), floor=9).spent(held=Amount(50, 100)) == Amount(5, 9)
+    assert Tally(Said(5, 20), floor=9).spent(held=Amount(50, 100)) == Amount(5, 20)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +283,7 @@ def test_a_changed_chunk_keeps_what_only_ascii_can_say() -> None:
 def test_usage_may_have_more_fields_and_stand_beside_timings() -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
     events, tally = run(LetPass(), chunk(usage=usage, timings={"predicted_n": 3}))
-    assert (events, tally.said) == ([], Amount(7, 3))
+    assert (events, tally.said) == ([], Said(7, 3))
     events, tally = run(LetPass(), chunk(said("a"), usage=None))
     assert (len(events), tally.said) == (1, None)
 

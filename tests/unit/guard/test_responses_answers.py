@@ -15,7 +15,7 @@ from tests.unit.guard.streams import Event
 from bartizan.guard.inspection import Inspector, LetPass, Place
 from bartizan.guard.profiles import responses_answers as answers
 from bartizan.guard.refusal import Refusal
-from bartizan.guard.tally import Tally
+from bartizan.guard.tally import Said, Tally
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -140,7 +140,7 @@ def test_a_whole_text_that_differs_from_its_deltas_is_shown_too() -> None:
 def test_usage_is_what_the_last_event_says_and_each_delta_counts_one() -> None:
     tally = Tally()
     passed(LetPass(), *STREAM, tally=tally)
-    assert (tally.said, tally.floor) == (Amount(30, 15), 6)
+    assert (tally.said, tally.floor) == (Said(30, 15), 6)
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete", "failed"])
@@ -246,3 +246,12 @@ def test_no_character_is_lost_wherever_the_seam_holds_back(pieces: list[tuple[in
     for seen in out[:-1]:
         came[seen["output_index"], seen["type"].removeprefix("response.").removesuffix(".delta")] += seen["delta"]
     assert came == said
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 7}])
+def test_a_whole_response_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(usage: Any) -> None:
+    tally = Tally()
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "words"}]}
+    answers.read_whole(json.dumps({"object": "response", "output": [item], "usage": usage}).encode(), LetPass(), tally)
+    assert tally.spent(held=Amount(50, 100)) == Amount(7 if usage else 50, 5)
+    assert tally.spent(held=Amount(50, 2)) == Amount(7 if usage else 50, 2)

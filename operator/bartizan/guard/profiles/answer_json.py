@@ -10,6 +10,7 @@ from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.strict_json import WHITESPACE
 from bartizan.guard.tally import AnswerError
 
+_WITHOUT_TEXT = frozenset({"id", "type", "role", "object", "status", "finish_reason", "stop_reason", "call_id"})
 MAX_DEPTH = 32
 """Objects and lists within one another; real ones have some ten."""
 
@@ -81,6 +82,17 @@ def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[S
             if released is not value:
                 holder[name], has_changed = released, True
     return has_changed
+
+
+def text_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON
+    """Of all strings below, but for those that say what something is."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, list):
+        return sum(map(text_bytes, value))
+    if isinstance(value, dict):
+        return sum(text_bytes(item) for name, item in value.items() if name not in _WITHOUT_TEXT)
+    return 0
 
 
 def show(inspector: Inspector, place: Place, text: str) -> str:

@@ -13,8 +13,7 @@ from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place
 from bartizan.guard.profiles import answer_json
-from bartizan.guard.tally import AnswerError, Tally
-from bartizan.policy.tokens import Amount
+from bartizan.guard.tally import SILENCE, AnswerError, Said, Tally, figure
 
 MAX_BLOCKS = 4096
 """Content blocks that are open at one time; real streams have one."""
@@ -159,26 +158,28 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
             raise AnswerError("a block that is none")
         has_changed |= answer_json.see(inspector, block, index, (), ("type",))
         tally.floor += 1
+    if tally.said is None or tally.said.output is None:
+        tally.text_bytes += answer_json.text_bytes(blocks)
     has_changed |= answer_json.see(inspector, answer, _OF_MESSAGE, (), _NAMES | {"content"})
     return answer_json.encode(answer) if has_changed else body
 
 
-def usage(said: Any, before: Amount | None) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
+def usage(said: Any, before: Said | None) -> Said:  # noqa: ANN401 - whatever JSON the server sent
     """What was used so far: figures of a message's end replace those of its start; raises AnswerError."""
     if not isinstance(said, dict):
         raise AnswerError("usage that is no object")
+    known = before or SILENCE
     read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    figures = {name: said[name] for name in (*read, "output_tokens") if said.get(name) is not None}
-    if not all(type(figure) is int and figure >= 0 for figure in figures.values()):
-        raise AnswerError("usage without whole numbers")
-    known = before or Amount()
-    given = sum(figures.get(name, 0) for name in read)
-    return Amount(max(given, known.input), max(figures.get("output_tokens", 0), known.output))
+    given = [tokens for name in read if (tokens := figure(said.get(name))) is not None]
+    return Said(
+        max((sum(given), known.input or 0)) if given else known.input,
+        max((item for item in (figure(said.get("output_tokens")), known.output) if item is not None), default=None),
+    )
 
 
-def nothing_used(_tail: bytes) -> Amount:
+def nothing_used(_tail: bytes) -> Said:
     """Counting asks the tokenizer and not the model: it costs a request and no token."""
-    return Amount()
+    return Said(0, 0)
 
 
 def error_event(body: bytes) -> bytes:

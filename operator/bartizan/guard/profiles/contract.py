@@ -11,10 +11,9 @@ from bartizan.guard.inspection import Inspector
 from bartizan.guard.profiles.schema import FREE, Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
-from bartizan.guard.tally import Tally
+from bartizan.guard.tally import Said, Tally
 from bartizan.policy.capabilities import Capability
 from bartizan.policy.media import MediaTerms
-from bartizan.policy.tokens import Amount
 
 
 class StreamReader(Protocol):
@@ -40,7 +39,7 @@ class Reading:
 
     stream: Callable[[Inspector, Tally, bool], StreamReader] | None
     whole: Callable[[bytes, Inspector, Tally], bytes]
-    tail_usage: Callable[[bytes], Amount | None]
+    tail_usage: Callable[[bytes], Said | None]
     error_event: Callable[[bytes], bytes]
 
 

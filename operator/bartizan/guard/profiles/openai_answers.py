@@ -8,9 +8,8 @@ from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.profiles import openai_words as words
-from bartizan.guard.profiles.answer_json import encode, load
-from bartizan.guard.tally import AnswerError, Tally
-from bartizan.policy.tokens import Amount
+from bartizan.guard.profiles.answer_json import encode, load, text_bytes
+from bartizan.guard.tally import AnswerError, Said, Tally, figure
 
 DONE = b"[DONE]"
 MAX_PLACES = 4096
@@ -133,25 +132,19 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
             index = 0
         has_changed |= words.show_whole(words.strings(choice), index, inspector)
         tally.floor += 1
+    if tally.said is None or tally.said.output is None:
+        tally.text_bytes += text_bytes(choices)
     return encode(answer) if has_changed else body
 
 
-def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
+def usage(said: Any) -> Said:  # noqa: ANN401 - whatever JSON the server sent
     """Raises AnswerError."""
     if not isinstance(said, dict):
         raise AnswerError("usage that is no object")
-    return Amount(_figure(said.get("prompt_tokens")), _figure(said.get("completion_tokens")))
+    return Said(figure(said.get("prompt_tokens")), figure(said.get("completion_tokens")))
 
 
-def _figure(said: Any) -> int:  # noqa: ANN401 - whatever JSON the server sent
-    if type(said) is int and said >= 0:
-        return said
-    if said is None:
-        return 0
-    raise AnswerError("usage without whole numbers")
-
-
-def tail_usage(tail: bytes) -> Amount | None:
+def tail_usage(tail: bytes) -> Said | None:
     """What the last bytes of an answer without text say of usage, which stands at its end; None where nothing does."""
     found = _USAGE.search(tail)
     return usage(load(found[1])) if found else None

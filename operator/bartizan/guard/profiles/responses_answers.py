@@ -14,8 +14,7 @@ from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.profiles import answer_json
-from bartizan.guard.tally import AnswerError, Tally
-from bartizan.policy.tokens import Amount
+from bartizan.guard.tally import AnswerError, Said, Tally, figure
 
 MAX_TEXTS = 4096
 """Texts that grow at one time; real streams have one."""
@@ -221,18 +220,17 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
             raise AnswerError("an output item that is none")
         has_changed |= answer_json.see(inspector, item, index, (), _NAMES)
         tally.floor += 1
+    if tally.said is None or tally.said.output is None:
+        tally.text_bytes += answer_json.text_bytes(items)
     has_changed |= answer_json.see(inspector, response, _OF_RESPONSE, (), _NAMES | {"output"})
     return answer_json.encode(response) if has_changed else body
 
 
-def usage(said: Any) -> Amount:  # noqa: ANN401 - whatever JSON the server sent
+def usage(said: Any) -> Said:  # noqa: ANN401 - whatever JSON the server sent
     """Raises AnswerError."""
     if not isinstance(said, dict):
         raise AnswerError("usage that is no object")
-    figures = [said.get(name) or 0 for name in ("input_tokens", "output_tokens")]
-    if not all(type(figure) is int and figure >= 0 for figure in figures):
-        raise AnswerError("usage without whole numbers")
-    return Amount(*figures)
+    return Said(figure(said.get("input_tokens")), figure(said.get("output_tokens")))
 
 
 def nothing_said(_tail: bytes) -> None:
