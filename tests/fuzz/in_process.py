@@ -43,6 +43,7 @@ BOUNDS = Bounds(
     connections_per_address=16,
     body_bytes=1 << 16,
     waiting_bytes=WAITING_BYTES,
+    answer_bytes=WAITING_BYTES,
     turn_seconds=0.5,
 )
 _EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n'
@@ -74,7 +75,10 @@ class CountingModel:
         self.requests: list[tuple[bytes, bytes]] = []
         self.turns = 0
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes) -> None:  # noqa: ARG002 -- as an upstream has it
+    def most_seconds(self, stream_seconds: float) -> float:
+        return stream_seconds
+
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes, *, within: float) -> None:  # noqa: ARG002 -- as an upstream has it
         self.requests.append((path, body))
         receiver.begin(Unheard())
         receiver.sent()
@@ -109,6 +113,7 @@ class InProcess:
             inspector=inspector,
             underway=Underway(),
             turn=Turn(0.5, lambda _: None, clock=lambda: 0.0),
+            answers=Budget(1 << 20, each=1 << 20),
             max_body_bytes=BOUNDS.body_bytes,
             clock=lambda: 0.0,
             wall_clock=lambda: 0.0,

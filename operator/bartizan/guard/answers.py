@@ -1,18 +1,22 @@
 """How an answer's bytes are read on their way: as events, whole, or not at all; each counts what it has cost."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from bartizan.guard import event_stream
+from bartizan.guard import event_stream, model_error
 from bartizan.guard.event_stream import Event, EventError, EventStream
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.profiles.contract import Reading, StreamReader
 from bartizan.guard.refusal import Refusal
+from bartizan.guard.request import Budget
 from bartizan.guard.tally import AnswerError, Tally
 from bartizan.guard.upstream_connection import broken
 from bartizan.policy.reasons import Reason
 
 MAX_WHOLE_BYTES = 8 << 20
 """An answer with text that comes whole is read whole, before any of it goes on."""
+SMALL_BYTES = 4 << 10
+"""Answers up to here are bounded by the number of connections, and not counted."""
 TAIL_BYTES = 512
 """Of an answer without text, where the server says at its end what it used."""
 SLACK_TOKENS = 8
@@ -36,6 +40,13 @@ class Asked(NamedTuple):
     most_output: int
 
 
+class Room(NamedTuple):
+    """What may be held of answers that came whole, of all callers and of this one."""
+
+    budget: Budget
+    client: str
+
+
 class Reader(NamedTuple):
     """Chooses how to read one answer."""
 
@@ -43,14 +54,22 @@ class Reader(NamedTuple):
     reading: Reading
     inspector: Inspector
     tally: Tally
+    room: Room
+    request_id: str
 
     def events(self) -> Answer:
         assert self.reading.stream is not None  # noqa: S101 -- a protocol without streams knows no way to ask for one
         reader = self.reading.stream(self.inspector, self.tally, self.asked.shows_usage)
         return Streamed(reader, self.tally, self.asked.most_output)
 
-    def whole(self) -> Answer:
-        return Whole(self.reading, self.inspector, self.tally)
+    def whole(self) -> "Whole":
+        return Whole(self.room, lambda body: self.reading.whole(body, self.inspector, self.tally))
+
+    def error(self, status: int) -> "Whole":
+        def told(body: bytes) -> bytes:
+            return self.reading.error_body(model_error.read(status, body, self.inspector), self.request_id)
+
+        return Whole(self.room, told, most=model_error.MAX_BYTES)
 
     def opaque(self) -> Answer:
         return Opaque(self.reading, self.tally)
@@ -91,29 +110,49 @@ class Streamed:
 
 
 class Whole:
-    """An answer with text, in one piece at its end."""
+    """An answer in one piece at its end. Its bytes count against the `room` until it is let go."""
 
-    __slots__ = ("_inspector", "_kept", "_reading", "_tally")
+    __slots__ = ("_kept", "_most", "_read", "_room", "_taken")
 
-    def __init__(self, reading: Reading, inspector: Inspector, tally: Tally) -> None:
-        self._reading = reading
-        self._inspector = inspector
-        self._tally = tally
+    def __init__(self, room: Room, read: Callable[[bytes], bytes], *, most: int = MAX_WHOLE_BYTES) -> None:
+        self._room = room
+        self._read = read
+        self._most = most
         self._kept = bytearray()
+        self._taken = 0
 
     def piece(self, data: bytes) -> bytes:
         self._kept += data
-        if len(self._kept) > MAX_WHOLE_BYTES:
-            raise broken(f"The model's answer has more than {MAX_WHOLE_BYTES} bytes; ask for less, or for a stream.")
+        if len(self._kept) > SMALL_BYTES:
+            self._take()
         return b""
 
     def end(self) -> bytes:
         body = bytes(self._kept)
         self._kept.clear()
         try:
-            return self._reading.whole(body, self._inspector, self._tally)
+            return self._read(body)
         except AnswerError as error:
             raise broken() from error
+
+    def release(self) -> None:
+        """It was sent, or refused. Safe to call again."""
+        if self._taken:
+            self._room.budget.give_back(self._taken, self._room.client)
+            self._taken = 0
+
+    def _take(self) -> None:
+        """Raises Refusal where it is too long, or where too many wait already for callers that do not read."""
+        size = len(self._kept)
+        if size > self._most:
+            raise broken(f"The model's answer has more than {self._most} bytes; ask for less, or for a stream.")
+        try:
+            self._room.budget.take(size - self._taken, self._room.client)
+        except Refusal:
+            self.release()  # at once: others that grow in the same turn of the loop must not fail for this one
+            self._kept.clear()
+            raise
+        self._taken = size
 
 
 class Opaque:

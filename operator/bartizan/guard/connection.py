@@ -299,10 +299,14 @@ class ClientConnection(asyncio.Protocol):
         if self._is_paused:
             source.pause()
 
-    async def drained(self) -> None:
+    async def drained(self, within: float) -> None:
         if self._is_paused and self._transport.get_write_buffer_size() > MAX_LEFT_BYTES:
             self._drain = self._loop.create_future()
-            await self._drain
+            too_late = self._loop.call_later(max(0.0, within), self.abort, Reason.CLIENT_TOO_SLOW)
+            try:
+                await self._drain
+            finally:
+                too_late.cancel()
 
     def will_close(self) -> bool:
         incoming, request = self._incoming, self._incoming.request

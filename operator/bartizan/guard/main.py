@@ -14,6 +14,7 @@ import uvloop
 
 from bartizan.guard import listener as listeners
 from bartizan.guard import log, settings, status
+from bartizan.guard.answers import MAX_WHOLE_BYTES
 from bartizan.guard.audit import Audit, SinkError
 from bartizan.guard.audit_sink import DescriptorSink
 from bartizan.guard.budgets import Budgets
@@ -70,7 +71,7 @@ class Parts:
 
 def build(chosen: Settings) -> Parts:
     metrics, deadlines = Metrics(), Deadlines()
-    listener = _listener(chosen.bounds, metrics)
+    listener, tls = _listener(chosen.bounds, metrics), TlsWatch(chosen.tls) if chosen.tls else None
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))
     documents = _watch_document(chosen, metrics, underway, shared=shared)
@@ -90,12 +91,12 @@ def build(chosen: Settings) -> Parts:
         underway=underway,
         turn=Turn(chosen.bounds.turn_seconds, metrics.turns.of().observe, clock=time.monotonic),
         max_body_bytes=chosen.bounds.body_bytes,
+        answers=Budget(chosen.bounds.answer_bytes, each=MAX_WHOLE_BYTES),
         clock=time.monotonic,
         wall_clock=time.time,
         is_draining=lambda: farewell.refuses,
         tokenizer=Tokenizer(chosen.tokenizer) if chosen.tokenizer else None,
     )
-    tls = TlsWatch(chosen.tls) if chosen.tls else None
     state = Status(
         documents=documents,
         upstream=upstream,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bartizan.guard import allowance, body, front, identity, log, refusal, trace_context
-from bartizan.guard.answers import Asked, Reader
+from bartizan.guard.answers import Asked, Reader, Room
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.document_watch import DocumentWatch
@@ -22,7 +22,7 @@ from bartizan.guard.rates import Rates
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.relay import Relay
 from bartizan.guard.reply import JSON, Reply
-from bartizan.guard.request import Request
+from bartizan.guard.request import Budget, Request
 from bartizan.guard.shared import Claim, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.tokenizer import Tokenizer
@@ -64,6 +64,8 @@ class Gate:
     underway: Underway
     turn: Turn
     max_body_bytes: int
+    answers: Budget
+    """Bytes of whole answers that wait for their end, or for callers to read them."""
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
     """Unix time, which tokens' dates are held against."""
@@ -239,17 +241,20 @@ class Pipeline:
         asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
         visit.reading = route.reading
         visit.operation = Operation(route.operation, enforcement.profile.provider, enforcement.document.model)
-        reader = Reader(asked, route.reading, inspector, visit.tally)
+        room = Room(self._gate.answers, visit.client)
+        reader = Reader(asked, route.reading, inspector, visit.tally, room, visit.request_id)
         relay = Relay(reply, reader, self._gate.turn, sent=request.release, clock=self._gate.clock)
         header = enforcement.profile.upstream_header + (visit.trace.header if visit.trace else b"")
-        answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header)
+        began, within = self._gate.clock(), self._gate.upstream.most_seconds(enforcement.document.max_stream_seconds)
+        answered = self._gate.upstream.forward(route.path, visit.hand_over_body(), relay, header, within=within)
         try:
             if visit.wants_stream:
                 await _within(enforcement.document.max_stream_seconds, answered)
             else:
                 await answered
-            await relay.finish()
+            await relay.finish(began + within)
         finally:
+            relay.release()
             visit.is_charged = relay.has_begun and not relay.is_error
             visit.first_byte, visit.first_token = relay.first_byte, relay.first_token
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from bartizan.guard.answers import Answer, Reader
+from bartizan.guard.answers import Answer, Reader, Whole
+from bartizan.guard.refusal import UNAVAILABLE_RETRY_SECONDS
 from bartizan.guard.reply import JSON, Reply, Source
 from bartizan.guard.turn import Turn
 from bartizan.guard.upstream_connection import AnswerHead, broken
@@ -16,8 +17,11 @@ _TO_MEND_BY_THE_CALLER = frozenset({400, 409, 413, 422, 429})
 
 Any other 4xx is between guard and model, and the guard's own to answer for. A 401 or 403 would make a client throw away
 a good key, a 404 or 405 look for another path, a 408 send again what arrived whole: SDKs raise an error of its own for
-each. A model's 429 passes without the Retry-After that ours has, and SDKs then wait as they see fit.
+each.
 """
+_TO_COME_AGAIN = frozenset({429, 503})
+_LATER = JSON + b"Retry-After: %d\r\n" % UNAVAILABLE_RETRY_SECONDS
+"""Without it SDKs wait as they see fit, and some not at all."""
 _SERVER_ERRORS = range(500, 600)
 LONG_BYTES = 4096
 """A piece for which others may have to wait: a token's event has some 200 bytes."""
@@ -26,7 +30,7 @@ LONG_BYTES = 4096
 class Relay:
     """Of the model's header only status, type and length pass; anything but JSON or asked-for events is refused.
 
-    An answer's texts are read on their way by `reader`; an error has none. `has_begun` once the model may have the
+    An answer's texts are read on their way by `reader`, and so is an error's. `has_begun` once the model may have the
     request, `is_error` where it refused it. `first_byte` is when the answer's head came, `first_token` a stream's first
     text, in seconds of `clock`.
     """
@@ -35,10 +39,11 @@ class Relay:
         "_answer",
         "_awaits_token",
         "_clock",
-        "_is_whole",
         "_reader",
         "_reply",
+        "_status",
         "_turn",
+        "_whole",
         "first_byte",
         "first_token",
         "has_begun",
@@ -57,7 +62,8 @@ class Relay:
         self.first_byte: float | None = None
         self.first_token: float | None = None
         self._answer: Answer | None = None
-        self._is_whole = False
+        self._whole: Whole | None = None
+        self._status = _OK
         self.has_begun = False
         self.is_error = False
         self.sent = sent
@@ -74,19 +80,22 @@ class Relay:
             self._reply.is_stream = self._awaits_token = True
             self._reply.start(head.status, _EVENTS_HEADER, length=None)
         elif head.status == _OK and kind == _JSON and self._reader.asked.answers_text:
-            self._answer, self._is_whole = self._reader.whole(), True
-        elif kind == _JSON and (head.status == _OK or self._passes_error(head.status)):
-            self.is_error = head.status != _OK
-            self._answer = None if self.is_error else self._reader.opaque()
+            self._answer = self._whole = self._reader.whole()
+        elif head.status == _OK and kind == _JSON:
+            self._answer = self._reader.opaque()
             self._reply.start(head.status, JSON, length=head.length)
         else:
             self.is_error = head.status != _OK
+            if kind == _JSON and self._passes_error(head.status):
+                self._answer = self._whole = self._reader.error(head.status)
+                self._status = head.status
+                return
             raise broken("The model's answer is not what was asked for.")
 
     def piece(self, data: bytes) -> None:
         if len(data) > LONG_BYTES:
             self._turn.begin()
-        if out := data if self._answer is None else self._answer.piece(data):
+        if self._answer is not None and (out := self._answer.piece(data)):
             self._reply.piece(out)
         if self._awaits_token and self._reader.tally.floor:
             self._awaits_token = False
@@ -97,19 +106,24 @@ class Relay:
 
     def end(self) -> None:
         rest = b"" if self._answer is None else self._answer.end()
-        if not self._is_whole:
+        if self._whole is None:
             self._reply.end()
             return
-        self._reply.put(_OK, JSON, rest)
+        self._reply.put(self._status, _LATER if self._status in _TO_COME_AGAIN else JSON, rest)
 
-    async def finish(self) -> None:
-        """Ends an answer that was read whole, once the caller has taken it.
+    async def finish(self, latest: float) -> None:
+        """Ends an answer that was read whole, once the caller has taken it; it has until `latest`, by the clock.
 
         Until then its request keeps its slot: how many of them wait for slow readers in memory is bounded by that.
         """
-        if self._is_whole:
-            await self._reply.drained()
+        if self._whole is not None:
+            await self._reply.drained(latest - self._clock())
             self._reply.end()
+
+    def release(self) -> None:
+        """Nothing is held of the answer any more."""
+        if self._whole is not None:
+            self._whole.release()
 
     @staticmethod
     def _passes_error(status: int) -> bool:

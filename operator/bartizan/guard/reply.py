@@ -35,7 +35,7 @@ class Wire(Protocol):
 
     def cut(self) -> None: ...
 
-    def drained(self) -> Coroutine[Any, Any, None]: ...
+    def drained(self, within: float) -> Coroutine[Any, Any, None]: ...
 
 
 class Reply:
@@ -136,9 +136,9 @@ class Reply:
     def take_from(self, source: Source) -> None:
         self._wire.take_from(source)
 
-    def drained(self) -> Coroutine[Any, Any, None]:
-        """Returns once the caller has read what was written, but for a buffer."""
-        return self._wire.drained()
+    def drained(self, within: float) -> Coroutine[Any, Any, None]:
+        """Returns once the caller has read what was written, but for a buffer; it is cut after so many seconds."""
+        return self._wire.drained(within)
 
     def _finish(self) -> None:
         self._is_over = True

@@ -36,6 +36,7 @@ class Bounds:
     connections_per_address: int
     body_bytes: int
     waiting_bytes: int
+    answer_bytes: int
     turn_seconds: float
 
 
@@ -90,6 +91,7 @@ def parse(arguments: list[str]) -> Settings:
             connections_per_address=given.max_connections_per_address,
             body_bytes=given.max_body_bytes,
             waiting_bytes=given.max_waiting_bytes,
+            answer_bytes=given.max_answer_bytes,
             turn_seconds=given.max_turn_seconds,
         ),
         tls=Files(given.tls_certificate, given.tls_key) if given.tls_key else None,
@@ -176,11 +178,17 @@ _BOUNDS: tuple[tuple[str, type, float, str], ...] = (
         32 << 20,
         "bytes of bodies held at one time, until the model has taken them; one client may hold a quarter",
     ),
+    (
+        "--max-answer-bytes",
+        int,
+        32 << 20,
+        "bytes of whole answers held at one time, until callers have read them; one client may hold a quarter",
+    ),
     ("--max-turn-seconds", float, 0.5, "requests that come up later than this in a turn of the loop are shed"),
 )
 """Seconds and sizes; the defaults are what a guard runs with, the flags serve tests and odd networks.
 
-A body's JSON takes several times its bytes while it is looked at, one body at a time; that bounds the body.
+JSON takes several times its bytes while it is looked at, one body or answer at a time; that bounds the body.
 """
 
 

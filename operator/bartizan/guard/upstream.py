@@ -28,15 +28,19 @@ class Upstream:
         self._answer_seconds = answer_seconds
         self._idle: list[UpstreamConnection] = []
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes = b"") -> None:
+    def most_seconds(self, stream_seconds: float) -> float:
+        """How long an answer may take in all: as long as a stream may, and no less than a model may be silent."""
+        return max(stream_seconds, self._answer_seconds)
+
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes, *, within: float) -> None:
         """Hand the model's answer to `receiver`; raises Refusal. Cancelled, it closes the connection at once.
 
-        `header` holds further lines, each with its end.
+        `header` holds further lines, each with its end; the whole answer must come `within` so many seconds.
         """
         connection = self._take_idle() or await self._open()
         self._deadlines.watch(connection)
         try:
-            answered = connection.send(_frame(path, body, header), receiver)
+            answered = connection.send(_frame(path, body, header), receiver, within=within)
             del body  # a long answer must not hold on to what was asked
             await answered
         finally:

@@ -60,10 +60,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_paused = False
         self.idle_since = 0.0
         self.deadline = NEVER
+        self._latest = NEVER
 
     # The pool's side
 
-    def send(self, request: bytes, receiver: Receiver) -> asyncio.Future[None]:
+    def send(self, request: bytes, receiver: Receiver, *, within: float) -> asyncio.Future[None]:
         """Send the request and hand the answer to `receiver`; the result is a Refusal when it does not come whole."""
         self._done = self._loop.create_future()
         if self._is_lost:  # nobody would ever say so again
@@ -79,7 +80,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._keeps_alive = False
         self._is_reusable = False
         self._silent_bytes = 0
-        self.deadline = self._loop.time() + self._answer_seconds
+        now = self._loop.time()
+        self._latest = now + within
+        self.deadline = now + self._answer_seconds
         receiver.begin(self)  # after the deadline, which a caller that does not read suspends
         self._transport.write(request)
         if not self._is_writing:
@@ -123,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._done is None or self._done.done():
             self.abort()
             return
-        self.deadline = self._loop.time() + self._answer_seconds
+        self.deadline = min(self._loop.time() + self._answer_seconds, self._latest)
         try:
             self._silent_bytes += len(data)
             self._parser.feed_data(data)
@@ -150,7 +153,7 @@ class UpstreamConnection(asyncio.Protocol):
     def resume(self) -> None:
         if not self._is_lost and self._is_paused:
             self._is_paused = False
-            self.deadline = self._loop.time() + self._answer_seconds
+            self.deadline = min(self._loop.time() + self._answer_seconds, self._latest)
             self._transport.resume_reading()
 
     def _deliver(self) -> None:

@@ -18,12 +18,14 @@ from tests.fuzz.targets.whole_answer import described
 from tests.fuzz.wire_words import WORDS
 from tests.unit.guard.scripted import chunked, whole
 
-from bartizan.guard.answers import Asked, Reader
+from bartizan.guard import model_error
+from bartizan.guard.answers import Asked, Reader, Room
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.profiles import openai
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.guard.relay import Relay
 from bartizan.guard.reply import Reply, Source
+from bartizan.guard.request import Budget
 from bartizan.guard.tally import Tally
 from bartizan.guard.turn import Turn
 from bartizan.guard.upstream_connection import UpstreamConnection
@@ -81,7 +83,7 @@ class Wire:
         assert not self.has_finished, "cut and finished"
         self.is_cut = True
 
-    async def drained(self) -> None: ...
+    async def drained(self, within: float) -> None: ...
 
 
 class Transport:
@@ -96,6 +98,7 @@ class Transport:
     def resume_reading(self) -> None: ...
 
 
+_OK = 200
 _LOOP = uvloop.new_event_loop()
 _SOCKET = socket.socket(socket.AF_UNIX)
 atexit.register(_SOCKET.close)
@@ -122,16 +125,22 @@ def judge(case: bytes) -> None:
     if second is None:  # h11 wants more of a head than llhttp does, or came to its end behind the answer
         return
     assert answer.status == second[0], "another parser sees another status"
-    if answer.headers.get(b"Content-Type") == b"application/json":
+    if answer.status != _OK:
+        told = json.loads(answer.body)["error"]
+        assert told.keys() == {"message", "type", "param", "code"}, "an error in the model's form"
+        assert len(told["message"]) <= model_error.MAX_MESSAGE
+        assert told["code"] in (None, *model_error.CODES)
+    elif answer.headers.get(b"Content-Type") == b"application/json":
         is_same = answer.body == second[1] or same(json.loads(answer.body), described(second[1]))
         assert is_same, "another parser sees another body"
-        assert answer.status != 200 or not manners & ANSWERS_TEXT or json.loads(answer.body)["choices"] is not None
+        assert not manners & ANSWERS_TEXT or json.loads(answer.body)["choices"] is not None
     assert set(answer.headers) <= {
         b"Content-Type",
         b"Content-Length",
         b"Transfer-Encoding",
         b"X-Request-Id",
         b"Cache-Control",
+        b"Retry-After",
     }
 
 
@@ -140,10 +149,10 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection = UpstreamConnection(_SOCKET, answer_seconds=60)
     connection.connection_made(cast("asyncio.Transport", Transport()))
     asked = Asked(bool(manners & STREAMS), shows_usage=False, answers_text=bool(manners & ANSWERS_TEXT), most_output=8)
-    reader = Reader(asked, openai.CHOICES, LetPass(), Tally())
+    reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Room(Budget(1 << 20, each=1 << 20), ""), "req_1")
     turn = Turn(1.0, lambda _: None, clock=time.monotonic)
     relay = Relay(Reply(wire, "req_1", has_body=True), reader, turn, sent=lambda: None, clock=time.monotonic)
-    done = connection.send(b"", relay)
+    done = connection.send(b"", relay, within=60)
     for piece in cut:
         connection.data_received(piece)
         if done.done():
@@ -151,7 +160,7 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection.connection_lost(None)
     try:
         await done
-        await relay.finish()
+        await relay.finish(time.monotonic() + 60)
     except Refusal as refusal:
         return refusal
     return None

@@ -58,7 +58,7 @@ class Wire:
     def cut(self) -> None:
         self.is_cut = True
 
-    async def drained(self) -> None: ...
+    async def drained(self, within: float) -> None: ...
 
 
 class Tape:
@@ -81,7 +81,10 @@ class Model:
         self.breaks: type[Exception] | Refusal | None = None
         self.breaks_late = False
 
-    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes) -> None:  # noqa: ARG002 -- one path is asked
+    def most_seconds(self, stream_seconds: float) -> float:
+        return stream_seconds
+
+    async def forward(self, path: bytes, body: bytes, receiver: Receiver, header: bytes, *, within: float) -> None:  # noqa: ARG002 -- one path is asked
         self.bodies.append(body)
         if self.breaks and not self.breaks_late:
             raise self.breaks
@@ -121,6 +124,7 @@ class Stand:
             inspector=LetPass,
             underway=Underway(),
             turn=Turn(0.5, lambda _: None, clock=time.monotonic),
+            answers=Budget(1 << 20, each=1 << 20),
             max_body_bytes=1 << 20,
             clock=time.monotonic,
             wall_clock=time.time,

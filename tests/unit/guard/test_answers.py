@@ -57,9 +57,9 @@ def test_every_answer_has_an_id_of_our_own(guard: Guard) -> None:
     assert all(request_id.startswith("req_") for request_id in ids)
 
 
-def test_errors_of_the_model_pass_on_in_their_form(guard: Guard) -> None:
+def test_errors_of_the_model_keep_their_status(guard: Guard) -> None:
     answer = guard.ask(chat("/status 422"))
-    assert (answer.status, answer.json()["error"]["code"]) == (422, 422)
+    assert (answer.status, answer.json()["error"]["type"]) == (422, "invalid_request_error")
 
 
 def test_nothing_of_the_servers_identity_passes(guard: Guard) -> None:

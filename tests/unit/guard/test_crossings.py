@@ -55,7 +55,7 @@ def test_a_caller_that_reads_slowly_leaves_no_deaf_connection_to_the_next(tmp_pa
             callers = [Caller(reads_slowly=True), Caller(reads_slowly=False)]
             async with asyncio.timeout(10):
                 for caller in callers:
-                    await upstream.forward(b"/v1/chat/completions", b"{}", caller)
+                    await upstream.forward(b"/v1/chat/completions", b"{}", caller, b"", within=60)
             upstream.close()
             return [caller.has_ended for caller in callers]
 

@@ -96,7 +96,7 @@ def test_errors_are_the_protocols(guard: Guard) -> None:
         400,
         {"error": "inputs[0].secret: this field is not known here; leave it out"},
     )
-    assert ask(guard, tensor(data=["/status 500"])).json() == {"error": "the prompt asked for this"}
+    assert ask(guard, tensor(data=["/status 422"])).json() == {"error": "the prompt asked for this"}
     assert guard.ask({"inputs": [tensor()]}, path=INFER, key="wrong").json().keys() == {"error"}
 
 

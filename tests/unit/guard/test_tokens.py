@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -310,3 +312,72 @@ def test_a_whole_answer_keeps_its_slot_until_it_is_read(tmp_path: Path) -> None:
         assert guard.ask(chat()).code == "rate_limit_exceeded"
         assert outcome(guard)["reason"] == "ClientTooSlow"
         assert guard.ask(chat()).status == 200
+
+
+def test_callers_who_read_no_answer_hold_no_more_than_their_share_of_memory(tmp_path: Path) -> None:
+    large = json.dumps({"choices": [{"index": 0, "text": "x" * (7 << 20)}]}).encode()
+    most = ("--max-answer-bytes", str(20 << 20))
+    terms = limited(1_000_000_000, concurrent=64, concurrent_per_client=32)
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(large)) as server,
+        running.guard(tmp_path, server.upstream, *most, given=terms) as guard,
+        contextlib.ExitStack() as opened,
+    ):
+        before = guard.rss_mib()
+        for client in ("chat-ui", "batch"):
+            socks = [opened.enter_context(guard.connect()) for _ in range(12)]
+            key = b"Authorization: Bearer " + credential(client).reveal().encode()
+            for sock in socks:
+                sock.sendall(request_bytes(json.dumps(chat()).encode(), key))
+            heads = sorted(sock.recv(12) for sock in socks)
+            assert heads == [b"HTTP/1.1 200"] + [b"HTTP/1.1 503"] * 11, "one whole answer is a client's share"
+        assert guard.rss_mib() - before < 12 * 7, "two answers, and one that is being read, of twenty-four"
+        assert guard.metric('bartizan_guard_requests_total{reason="Overloaded"') == 22
+        opened.close()
+        eventually(lambda: guard.ask(chat(), key=credential("batch").reveal()).status == 200, "there is room again")
+
+
+def test_a_model_that_drips_is_cut_when_an_answer_has_taken_as_long_as_one_may(tmp_path: Path) -> None:
+    with (
+        _dripping(tmp_path / "m.sock") as upstream,
+        running.guard(tmp_path, upstream, "--answer-seconds", "1", given=limited(max_stream_seconds=1)) as guard,
+    ):
+        began = time.monotonic()
+        assert guard.ask(chat()).status == 504
+        assert time.monotonic() - began < 10
+
+
+def test_a_caller_that_sips_a_whole_answer_is_cut_when_it_has_taken_as_long_as_one_may(tmp_path: Path) -> None:
+    large = json.dumps({"choices": [{"index": 0, "text": "x" * (7 << 20)}]}).encode()
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(large)) as server,
+        running.guard(tmp_path, server.upstream, "--answer-seconds", "1", given=limited(max_stream_seconds=1)) as guard,
+        guard.connect() as sock,
+    ):
+        sock.sendall(request_bytes(json.dumps(chat()).encode()))
+        eventually(lambda: sock.recv(4096) and guard.audit()[-1].get("reason") == "ClientTooSlow", "it is cut")
+        assert guard.ask(chat()).status == 200
+
+
+@contextlib.contextmanager
+def _dripping(path: Path) -> Iterator[str]:
+    """A model that sends a byte of its answer every tenth of a second, for ever."""
+    is_over = threading.Event()
+
+    def serve() -> None:
+        with listener, contextlib.suppress(OSError), listener.accept()[0] as sock:
+            sock.recv(1 << 20)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+            while not is_over.wait(0.1):
+                sock.sendall(b" ")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"unix:{path}"
+        finally:
+            is_over.set()
+            thread.join()

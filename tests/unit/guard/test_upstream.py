@@ -73,11 +73,17 @@ def test_what_is_no_answer_is_a_502_of_our_own(server: Scripted, before: Guard, 
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422, 429, 500, 502, 503, 504, 529])
-def test_what_the_model_says_of_a_request_passes(server: Scripted, before: Guard, status: int) -> None:
-    server.answer = whole(b'{"error":{"code":"its own"}}', b"Retry-After: 3600", status=b"%d Oops" % status)
+def test_what_the_model_says_of_a_request_is_told_in_our_form(server: Scripted, before: Guard, status: int) -> None:
+    said = b'{"error":{"message":"in its own words","code":"context_length_exceeded","trace":"/srv/model.py"}}'
+    server.answer = whole(said, b"Retry-After: 3600", status=b"%d Oops" % status)
     got = before.ask(chat())
-    assert (got.status, got.code) == (status, "its own")
-    assert "Retry-After" not in got.headers
+    error = got.json()["error"]
+    is_about_the_request = status < 500
+    assert got.status == status
+    assert (error["message"] == "in its own words") == is_about_the_request
+    assert error["code"] == ("context_length_exceeded" if is_about_the_request else None)
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert got.headers.get("Retry-After") == ("2" if status in (429, 503) else None)
     assert [line["reason"] for line in before.audited(got.headers["X-Request-Id"])] == ["Allowed", "Completed"]
 
 
@@ -138,7 +144,7 @@ def test_a_connection_that_is_lost_before_the_request_fails_at_once() -> None:
         async with asyncio.timeout(running.DEADLINE_SECONDS):
             while connection.is_reusable:  # noqa: ASYNC110 -- the loop itself has to notice
                 await asyncio.sleep(0)
-            await connection.send(b"POST / HTTP/1.1\r\n\r\n", Caller(reads_slowly=False))
+            await connection.send(b"POST / HTTP/1.1\r\n\r\n", Caller(reads_slowly=False), within=60)
 
     with pytest.raises(Refusal) as refused:
         asyncio.run(send())

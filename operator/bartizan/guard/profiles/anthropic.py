@@ -8,6 +8,7 @@ from functools import partial
 import orjson
 
 from bartizan.guard.costs import Account
+from bartizan.guard.model_error import ModelError
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.profiles import anthropic_schema as schema
 from bartizan.guard.profiles import media
@@ -24,7 +25,6 @@ _SPOKEN = b"2023-06-01"
 _BETA = b"?beta=true"
 """What Anthropic's SDKs append for their beta interface, whose messages are the same but for fields that they add."""
 
-_READING = Reading(answers.EventReader, answers.read_whole, answers.nothing_used, answers.error_event)
 _TYPES: Mapping[int, str] = {
     401: "authentication_error",
     403: "permission_error",
@@ -37,6 +37,7 @@ _TYPES: Mapping[int, str] = {
     504: "timeout_error",
 }
 """Anthropic's types of errors, by status; of all others it is invalid_request_error."""
+_SERVER = 500
 
 
 def judge_head(head: Head) -> None:
@@ -57,6 +58,13 @@ def refusal_body(refusal: Refusal, request_id: str) -> bytes:
     return _ERRORS[refusal.reason] % (orjson.dumps(refusal.message), orjson.dumps(request_id))
 
 
+def model_error(error: ModelError, request_id: str) -> bytes:
+    """As a refusal's."""
+    kind = _TYPES.get(error.status, "api_error" if error.status >= _SERVER else "invalid_request_error")
+    said = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+    return orjson.dumps(said)
+
+
 def _error(reason: Reason) -> bytes:
     kind = _TYPES.get(STATUS[reason], "invalid_request_error")
     return f'{{"type": "error", "error": {{"type": "{kind}", "message": %b}}, "request_id": %b}}'.encode()
@@ -66,6 +74,7 @@ _ERRORS = {reason: _error(reason) for reason in STATUS}
 """An error object of each reason, for its message and the request's id."""
 
 
+_READING = Reading(answers.EventReader, answers.read_whole, answers.nothing_used, answers.error_event, model_error)
 _MESSAGES = Route(
     "messages",
     b"POST",

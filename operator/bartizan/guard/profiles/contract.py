@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector
+from bartizan.guard.model_error import ModelError
 from bartizan.guard.profiles.schema import FREE, Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
@@ -41,6 +42,8 @@ class Reading:
     whole: Callable[[bytes, Inspector, Tally], bytes]
     tail_usage: Callable[[bytes], Said | None]
     error_event: Callable[[bytes], bytes]
+    error_body: Callable[[ModelError, str], bytes]
+    """A model's error, told whole in the protocol's words, with the request's id."""
 
 
 @dataclass(frozen=True, slots=True)

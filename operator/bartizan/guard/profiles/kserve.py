@@ -8,6 +8,7 @@ import orjson
 
 from bartizan.guard.costs import Account
 from bartizan.guard.inspection import Inspector
+from bartizan.guard.model_error import ModelError
 from bartizan.guard.profiles import answer_json
 from bartizan.guard.profiles import kserve_schema as schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
@@ -38,6 +39,11 @@ def judge_head(head: Head) -> None:
 def refusal_body(refusal: Refusal, _request_id: str) -> bytes:
     """The protocol's error object, which is a text."""
     return b'{"error": %b}' % orjson.dumps(refusal.message)
+
+
+def model_error(error: ModelError, _request_id: str) -> bytes:
+    """As a refusal's."""
+    return orjson.dumps({"error": error.message})
 
 
 def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
@@ -98,7 +104,7 @@ def _metadata(model: str) -> bytes:
     return _told(name=model, versions=[], platform="", inputs=[], outputs=[])
 
 
-_READING = Reading(None, read_whole, no_usage, refused_whole)
+_READING = Reading(None, read_whole, no_usage, refused_whole, model_error)
 
 
 def build(terms: Terms) -> Profile:

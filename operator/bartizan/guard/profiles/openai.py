@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 
 from bartizan.guard.costs import Account
+from bartizan.guard.model_error import ModelError
 from bartizan.guard.profiles import media, responses_answers, responses_schema
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
@@ -16,7 +17,6 @@ from bartizan.policy.reasons import Reason
 
 _CHAT = Account("messages", ("max_tokens", "max_completion_tokens"), ("n",), asks_for_usage=True)
 _COMPLETION = Account("prompt", ("max_tokens",), ("n", "best_of"), each_item_is_answered=True, asks_for_usage=True)
-CHOICES = Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event)
 _CODES = {
     **dict.fromkeys(CHALLENGED, "invalid_api_key"),
     Reason.RATE_LIMITED: "rate_limit_exceeded",
@@ -56,8 +56,13 @@ def refusal_body(refusal: Refusal, _request_id: str = "") -> bytes:
     return _ERRORS[refusal.reason] % (orjson.dumps(refusal.message), orjson.dumps(refusal.param))
 
 
-def _type(reason: Reason) -> str:
-    status = STATUS[reason]
+def model_error(error: ModelError, _request_id: str) -> bytes:
+    """As a refusal's."""
+    said = {"message": error.message, "type": _type(error.status), "param": None, "code": error.code}
+    return orjson.dumps({"error": said})
+
+
+def _type(status: int) -> str:
     if status == _TOO_MANY:
         return "requests"
     return "server_error" if status >= _SERVER else "invalid_request_error"
@@ -69,17 +74,19 @@ def _snake_case(reason: Reason) -> str:
 
 def _error(reason: Reason) -> bytes:
     code = _CODES.get(reason) or _snake_case(reason)
-    return f'{{"error": {{"message": %b, "type": "{_type(reason)}", "param": %b, "code": "{code}"}}}}'.encode()
+    return f'{{"error": {{"message": %b, "type": "{_type(STATUS[reason])}", "param": %b, "code": "{code}"}}}}'.encode()
 
 
 _ERRORS = {reason: _error(reason) for reason in STATUS}
 """An error object of each reason, for its message and its parameter."""
 
+CHOICES = Reading(answers.ChunkReader, answers.read_whole, answers.tail_usage, answers.error_event, model_error)
 _RESPONSES = Reading(
     responses_answers.EventReader,
     responses_answers.read_whole,
     responses_answers.nothing_said,
     responses_answers.error_event,
+    model_error,
 )
 _ROUTES = (
     Route(
