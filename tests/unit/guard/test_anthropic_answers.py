@@ -14,7 +14,7 @@ from tests.unit.guard.streams import Event
 from bartizan.guard.inspection import Inspector, LetPass, Place
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.refusal import Refusal
-from bartizan.guard.tally import Said, Tally
+from bartizan.guard.tally import AnswerError, Said, Tally
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -255,3 +255,40 @@ def test_a_whole_answer_of_which_the_server_does_not_say_what_it_took_is_charged
     answers.read_whole(json.dumps(message).encode(), LetPass(), tally)
     assert tally.spent(held=Amount(50, 100)) == Amount(7 if usage else 50, 5)
     assert tally.spent(held=Amount(50, 2)) == Amount(7 if usage else 50, 2)
+
+
+CANARY = "canary"
+
+
+def begun(**block: Any) -> Event:
+    return {"type": "content_block_start", "index": 0, "content_block": block}
+
+
+def ended(usage: Any, **said: Any) -> Event:
+    return {"type": "message_delta", "delta": said, "usage": usage}
+
+
+UNSEEN = {
+    "a block's type": (begun(type=CANARY),),
+    "a block's id": (begun(type="tool_use", id=CANARY, name="n", input={}),),
+    "a delta of a kind that nobody knows": (
+        opened(0),
+        {"type": "content_block_delta", "index": 0, "delta": {"type": CANARY}},
+    ),
+    "a word of usage": (ended({"output_tokens": 3, "note": CANARY}),),
+    "a name in usage": (ended({"output_tokens": 3, CANARY: 1}),),
+    "why it stopped": (ended({}, stop_reason=CANARY),),
+}
+
+
+@pytest.mark.parametrize("events", UNSEEN.values(), ids=UNSEEN)
+def test_no_word_of_the_servers_goes_out_unseen(events: tuple[Event, ...]) -> None:
+    assert CANARY.encode() not in passed(Blot(CANARY), start(), *events, *end())
+
+
+def test_of_a_count_of_tokens_only_the_count_goes_on() -> None:
+    said = {"input_tokens": 7, "note": CANARY, "context_management": {"x": CANARY}}
+    assert json.loads(answers.read_count(json.dumps(said).encode(), LetPass(), Tally())) == {"input_tokens": 7}
+    for odd in ({}, {"input_tokens": "7"}, {"input_tokens": -1}):
+        with pytest.raises(AnswerError):
+            answers.read_count(json.dumps(odd).encode(), LetPass(), Tally())

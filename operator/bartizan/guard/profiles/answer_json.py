@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -82,6 +82,13 @@ def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[S
             if released is not value:
                 holder[name], has_changed = released, True
     return has_changed
+
+
+def quiet(holder: dict[str, Any], words: Mapping[str, AbstractSet[str]]) -> AbstractSet[str]:
+    """The fields of `holder` that hold one of the protocol's own words for them: there is nothing in these to see."""
+    return {
+        name for name in words.keys() & holder.keys() if isinstance(said := holder[name], str) and said in words[name]
+    }
 
 
 def text_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON

@@ -74,7 +74,8 @@ _ERRORS = {reason: _error(reason) for reason in STATUS}
 """An error object of each reason, for its message and the request's id."""
 
 
-_READING = Reading(answers.EventReader, answers.read_whole, answers.nothing_used, answers.error_event, model_error)
+_READING = Reading(answers.EventReader, answers.read_whole, answers.nothing_said, answers.error_event, model_error)
+_COUNTING = replace(_READING, whole=answers.read_count)
 _MESSAGES = Route(
     "messages",
     b"POST",
@@ -92,7 +93,8 @@ _COUNT = Route(
     b"/v1/messages/count_tokens",
     schema.COUNT,
     Account("messages"),
-    _READING,
+    _COUNTING,
+    answers_text=True,
     operation="count_tokens",
     asking=schema.ASKING,
 )

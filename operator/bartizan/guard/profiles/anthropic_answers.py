@@ -6,6 +6,7 @@ to do without it, and nobody could say what of it is text.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +39,13 @@ _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta"
 _DELTAS = {name: kind for kind, name in _GROWS.items()}
 _STARTS = frozenset({"text", "thinking", "signature"})
 """Fields of a block's start that its deltas go on with."""
-_NAMES = frozenset({"type", "id", "role", "model", "stop_reason", "service_tier"})
-"""Fields that say what something is; the seam sees every string in all others."""
+_WORDS: Mapping[str, frozenset[str]] = {
+    "type": frozenset({"message", "text", "thinking", "redacted_thinking", "tool_use", *_GROWS}),
+    "role": frozenset({"assistant"}),
+    "stop_reason": frozenset({"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"}),
+    "service_tier": frozenset({"standard", "priority", "batch"}),
+}
+"""What fields that say what something is may say; the seam sees every other string."""
 _OF_MESSAGE = -1
 """Stands for the index of texts that belong to no block."""
 
@@ -89,7 +95,7 @@ class EventReader:
             raise AnswerError("a delta that is none")
         name = _GROWS.get(delta.get("type", ""))
         if name is None:
-            return answer_json.see(self.inspector, delta, index, ("delta",), _NAMES)
+            return answer_json.see(self.inspector, delta, index, ("delta",), ())
         text = delta.get(name)
         if not isinstance(text, str):
             raise AnswerError("a delta without its text")
@@ -107,7 +113,7 @@ class EventReader:
         self._open.setdefault(index, {})
         if len(self._open) > MAX_BLOCKS:
             raise AnswerError("more blocks in one answer than can be followed")
-        has_changed = answer_json.see(self.inspector, block, index, ("block",), _NAMES | _STARTS)
+        has_changed = answer_json.see(self.inspector, block, index, ("block",), quiet(block) | _STARTS)
         for name in _STARTS & block.keys():
             if isinstance(text := block[name], str):
                 block[name] = self._grow(index, name, text)
@@ -124,7 +130,10 @@ class EventReader:
         if holder.get("usage") is not None:
             self.tally.said = usage(holder["usage"], self.tally.said)
         has_more = described is holder and answer_json.trim(described, _MESSAGE)
-        return answer_json.see(self.inspector, described, _OF_MESSAGE, ("message",), _NAMES) or has_more
+        has_more |= answer_json.see(self.inspector, described, _OF_MESSAGE, ("message",), quiet(described))
+        if holder is not described:
+            has_more |= _see_usage(self.inspector, holder)
+        return has_more
 
     def _grow(self, index: int, name: str, text: str) -> str:
         self._open.setdefault(index, {})[name] = None
@@ -156,12 +165,26 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     for index, block in enumerate(blocks):
         if not isinstance(block, dict):
             raise AnswerError("a block that is none")
-        has_changed |= answer_json.see(inspector, block, index, (), ("type",))
+        has_changed |= answer_json.see(inspector, block, index, (), quiet(block))
         tally.floor += 1
     if tally.said is None or tally.said.output is None:
         tally.text_bytes += answer_json.text_bytes(blocks)
-    has_changed |= answer_json.see(inspector, answer, _OF_MESSAGE, (), _NAMES | {"content"})
+    has_changed |= answer_json.see(inspector, answer, _OF_MESSAGE, (), quiet(answer) | {"content"})
     return answer_json.encode(answer) if has_changed else body
+
+
+def quiet(holder: dict[str, Any]) -> AbstractSet[str]:
+    """The fields of `holder` that say what it is in the protocol's own words."""
+    return answer_json.quiet(holder, _WORDS)
+
+
+def _see_usage(inspector: Inspector, event: dict[str, Any]) -> bool:
+    """Names and words beside the figures; nearly always there are none."""
+    used = {"usage": event.get("usage")}
+    if not answer_json.see(inspector, used, _OF_MESSAGE, ("message",), ()):
+        return False
+    event.update(used)
+    return True
 
 
 def usage(said: Any, before: Said | None) -> Said:  # noqa: ANN401 - whatever JSON the server sent
@@ -177,9 +200,20 @@ def usage(said: Any, before: Said | None) -> Said:  # noqa: ANN401 - whatever JS
     )
 
 
-def nothing_used(_tail: bytes) -> Said:
-    """Counting asks the tokenizer and not the model: it costs a request and no token."""
-    return Said(0, 0)
+def read_count(body: bytes, _inspector: Inspector, tally: Tally) -> bytes:
+    """Of a count of tokens the figure; raises AnswerError.
+
+    Counting asks the tokenizer and not the model: it costs a request and no token.
+    """
+    counted = figure(answer_json.load(body).get("input_tokens"))
+    if counted is None:
+        raise AnswerError("a count without its figure")
+    tally.said = Said(0, 0)
+    return answer_json.encode({"input_tokens": counted})
+
+
+def nothing_said(_tail: bytes) -> None:
+    """Every answer is read whole."""
 
 
 def error_event(body: bytes) -> bytes:

@@ -53,11 +53,21 @@ _PASS = frozenset(
     }
 )
 """The two of `reasoning_part` are vLLM's."""
-_NAMES = frozenset({"type", "id", "item_id", "call_id", "object", "status", "role", "model", "obfuscation"})
-"""Fields that say what something is, wherever the protocol itself names the fields; the seam sees all other strings."""
-_OF_DELTA = frozenset(
-    {"type", "sequence_number", "item_id", "output_index", "content_index", "summary_index", "delta", "obfuscation"}
-)
+_WORDS: Mapping[str, frozenset[str]] = {
+    "type": frozenset(
+        {
+            *_PASS,
+            *("message", "output_text", "refusal", "reasoning", "reasoning_text", "summary_text"),
+            *("function_call", "custom_tool_call", "function", "custom", "text", "url_citation", "file_citation"),
+        }
+    ),
+    "object": frozenset({"response"}),
+    "role": frozenset({"assistant"}),
+    "status": frozenset({"queued", "in_progress", "completed", "incomplete", "failed", "cancelled"}),
+}
+"""What fields that say what something is may say; the seam sees every other string."""
+_OF_DELTA = frozenset({"type", "sequence_number", "item_id", "output_index", "content_index", "summary_index", "delta"})
+"""Without `obfuscation`: letters by chance, against who listens on the wire, which whoever needs them does without."""
 _EMPTY = "logprobs"
 """Clients look for this list in a delta; of what may stand in it, tokens as text, nothing goes on."""
 _RESPONSE = frozenset(
@@ -70,6 +80,15 @@ _RESPONSE = frozenset(
     }
 )  # fmt: skip
 """What of a response passes."""
+_NAMES = _RESPONSE | _OF_DELTA | {
+    "response", "item", "part", "content", "summary", "name", "arguments", "input", "refusal", "role", "call_id",
+    "type", "annotation", "annotations", "annotation_index", "logprobs", "url", "title", "start_index", "end_index",
+    "index", "file_id", "filename", "encrypted_content", "code", "message", "param", "reason", "effort", "format",
+    "generate_summary", "verbosity", "mode", "schema", "strict", "description", "parameters", "obfuscation",
+    "input_tokens", "input_tokens_details", "cached_tokens", "output_tokens", "output_tokens_details",
+    "reasoning_tokens", "total_tokens",
+}  # fmt: skip
+"""The protocol's own names; the seam sees every other one, for it may be the model's word."""
 _OF_RESPONSE = -1
 """Stands for the index of texts that belong to no output item."""
 
@@ -138,7 +157,15 @@ class EventReader:
         growing.came.append(text)
         growing.went.append(released)
         event["delta"] = released
-        return [], _strip(event) | (released != text)
+        return [], _strip(event) | self._see_item(event, place) | (released != text)
+
+    def _see_item(self, event: dict[str, Any], place: Place) -> bool:
+        """Each delta names its item again; the name is the server's, and seen once."""
+        item = event.get("item_id")
+        if not isinstance(item, str):
+            return event.pop("item_id", None) is not None
+        event["item_id"] = self._see(Place(place.choice, ("item_id",)), item)
+        return event["item_id"] is not item
 
     def _repeat(self, kind: str, event: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """An event that says again what has grown, or tells of what will; and what was held back until now."""
@@ -174,14 +201,25 @@ class EventReader:
         """Show each string below `holder` that is not known yet; put what each became. Whether something changed."""
         if len(path) > answer_json.MAX_DEPTH:
             raise AnswerError("an answer that is nested too deep")
-        has_changed = False
+        has_changed = isinstance(holder, dict) and not holder.keys() <= _NAMES and self._see_names(holder, choice, path)
         for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
             if isinstance(value, str):
-                if key not in _NAMES and (released := self._see(Place(choice, (*path, key)), value)) != value:
+                if isinstance(key, str) and value in _WORDS.get(key, ()):
+                    continue
+                if (released := self._see(Place(choice, (*path, key)), value)) != value:
                     holder[key], has_changed = released, True
             elif isinstance(value, dict | list):
                 has_changed |= self._see_all(value, choice, (*path, key))
         return has_changed
+
+    def _see_names(self, holder: dict[str, Any], choice: int, path: tuple[Step, ...]) -> bool:
+        """Show each name that is not the protocol's; whether one has become another."""
+        said = list(holder.items())
+        holder.clear()
+        for position, (name, value) in enumerate(said):
+            known = name if name in _NAMES else self._see(Place(choice, (*path, (position,))), name)
+            holder[known] = value
+        return any(name not in holder for name, _ in said)
 
     def _see(self, place: Place, text: str) -> str:
         released = self._known.get(text)
@@ -218,11 +256,12 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise AnswerError("an output item that is none")
-        has_changed |= answer_json.see(inspector, item, index, (), _NAMES)
+        has_changed |= answer_json.see(inspector, item, index, (), answer_json.quiet(item, _WORDS))
         tally.floor += 1
     if tally.said is None or tally.said.output is None:
         tally.text_bytes += answer_json.text_bytes(items)
-    has_changed |= answer_json.see(inspector, response, _OF_RESPONSE, (), _NAMES | {"output"})
+    but = answer_json.quiet(response, _WORDS) | {"output"}
+    has_changed |= answer_json.see(inspector, response, _OF_RESPONSE, (), but)
     return answer_json.encode(response) if has_changed else body
 
 
