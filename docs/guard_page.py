@@ -28,8 +28,8 @@ body passes.
 |---|---|---|---|
 """
 LIMITS = f"""
-A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines. Bodies are
-UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
+A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines, and one `Host`: a name
+or an address, with a port or none. Bodies are UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
 `Authorization: Bearer <key or token>`, or the protocol's own header (Anthropic: `x-api-key: <key or token>`), and no other
 credential header beside it.
 
