@@ -64,7 +64,7 @@ hashes and names only. Everything else that the guard says goes to standard erro
 | `audit` | When | Fields |
 |---|---|---|
 | `start` | first line of a process | |
-| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `tier`, `key` (its id; of a [token](../identity.md) instead `issuer`, `subject` and `pod`), `method`, `path`, `route`, `model`, `stream`, `capabilities` (what was asked for [beyond a text](../protocols.md#capabilities)), `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion`; with a caller's `traceparent` also `trace` and `span` (the guard's own, the parent of the model's) |
+| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `tier`, `key` (its id, and with `KeyUnknown` or `KeySecretWrong` the one that the caller names; of a [token](../identity.md) instead `issuer`, `subject` and `pod`), `method`, `path`, `route`, `model`, `stream`, `capabilities` (what was asked for [beyond a text](../protocols.md#capabilities)), `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion`; with a caller's `traceparent` also `trace` and `span` (the guard's own, the parent of the model's) |
 | `outcome` | at the end of what was let through | `request`, `client`, `reason`, `status`, `answerBytes`, `inputTokens`, `outputTokens` (what was charged), `seconds`, `firstByteSeconds` |
 
 Every line also has `at`, `endpoint`, `chain` (random, one for each process), `number` (from 0), `lost` (lines that could not be

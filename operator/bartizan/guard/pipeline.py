@@ -104,6 +104,7 @@ class Pipeline:
         reason, refused = Reason.INTERNAL_FAULT, None
         if isinstance(error, Refusal):
             reason, refused = error.reason, error
+            visit.tried_key = error.key_id
         elif isinstance(error, asyncio.CancelledError):
             reason = visit.cut_because or reply.lost_because
             refused = refusal.cut(reason) if visit.cut_because else None
