@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector
-from bartizan.guard.profiles.schema import FREE, Record
+from bartizan.guard.profiles import schema
+from bartizan.guard.profiles.schema import Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Tally
@@ -111,7 +112,7 @@ class Terms:
 
     def open(self, record: Record) -> Record:
         """The record with the fields that the owner lets through; what is known keeps its own rule."""
-        return Record({**dict.fromkeys(self.allow_fields, FREE), **record.fields}, record.required)
+        return Record({**{name: schema.free(name) for name in self.allow_fields}, **record.fields}, record.required)
 
     def opened(self, profile: Profile) -> Profile:
         """The profile with those fields in every body."""
