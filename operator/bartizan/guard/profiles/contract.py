@@ -29,10 +29,14 @@ class StreamReader(Protocol):
 
 
 class Asking(NamedTuple):
-    """A field that asks for a capability, unless `is_quiet` of its value; empty values and null always are."""
+    """A field that asks for a capability, unless `is_quiet` of its value; empty values and null always are.
+
+    `instead` tells a caller who may not what to do.
+    """
 
     capability: Capability
     is_quiet: Callable[[Any], bool] = operator.not_
+    instead: str = "leave the field out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ class Route:
     """Fields of the body that the guard sets, whatever the caller says."""
     operation: str = ""
     """What is asked of the model, by OpenTelemetry's names where they have one."""
-    asking: Mapping[str, Asking] = field(default_factory=dict)
-    """The fields at the body's top that ask for more than a text."""
+    asking: Mapping[str, tuple[Asking, ...]] = field(default_factory=dict)
+    """The fields at the body's top that ask for more than a text, and for what each may."""
     images: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     """Every image in a judged body, as it stands there, where images pass."""
 
