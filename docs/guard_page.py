@@ -36,8 +36,8 @@ credential header beside it.
 ## Refusals
 
 The body is the protocol's error object, so that its SDKs raise the error that fits: OpenAI's with `code`, Anthropic's with
-`type`, KServe's a text. Every 429 and 503 has `Retry-After`, and
-every 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
+`type`, KServe's a text. Every 429 and 503 of the guard's own has `Retry-After`, and
+every such 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 
 | Reason | Status | `code` (OpenAI) | `type` (Anthropic) | Why |
@@ -51,7 +51,7 @@ STATUS = f"""
 | {names.GUARD_PORT}, or {names.GUARD_TLS_PORT} with [TLS](../tls.md) | the paths above | declared clients | |
 | {names.STATUS_PORT} | `/livez` | operator, kubelet | 200 while the process works |
 | {names.STATUS_PORT} | `/readyz` | operator, kubelet | 200 with a valid document and a model that accepts connections; else 503 and the reason |
-| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `limitsReason` (`LimitsKept`, or why limits may give more or less than they say), `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `tokenizerReason` (null without a tokenizer), `endpoint`, `version` (the guard's own) |
 | {names.STATUS_PORT} | `/draining` | operator, kubelet | 200 once the pod is about to end; the guard's preStop hook waits for it |
 | {names.STATUS_PORT} | `/drained` | operator, kubelet | 200 once nobody needs the model any more; the model's preStop hook waits for it |
 | {names.METRICS_PORT} | `/metrics` | `monitoring.namespace` | [metrics](metrics.md) |

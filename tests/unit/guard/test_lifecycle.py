@@ -54,6 +54,12 @@ def test_whether_the_model_was_there_at_the_last_look_is_told(tmp_path: Path) ->
         assert guard.metric(up) == 0
 
 
+def test_each_field_of_the_status_page_is_in_the_reference(guard: Guard) -> None:
+    page = (running.ROOT / "docs" / "reference" / "guard.md").read_text()
+    (row,) = (line for line in page.splitlines() if "`/status`" in line)
+    assert [name for name in guard.status() if f"`{name}`" not in row] == []
+
+
 def _readiness(guard: Guard) -> tuple[int, str]:
     answer = guard.get("statusPort", "/readyz")
     assert guard.status()["reason"] == answer.body.decode().strip()
