@@ -28,16 +28,16 @@ body passes.
 |---|---|---|---|
 """
 LIMITS = f"""
-A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines. Bodies are
-UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
+A request's head has at most {incoming.MAX_HEADER_BYTES // 1024} KiB and {incoming.MAX_HEADER_COUNT} lines, and one `Host`: a name
+or an address, with a port or none. Bodies are UTF-8 JSON with `Content-Type: application/json` and without `Content-Encoding`. The credential is one
 `Authorization: Bearer <key or token>`, or the protocol's own header (Anthropic: `x-api-key: <key or token>`), and no other
 credential header beside it.
 
 ## Refusals
 
 The body is the protocol's error object, so that its SDKs raise the error that fits: OpenAI's with `code`, Anthropic's with
-`type`, KServe's a text. Every 429 and 503 has `Retry-After`, and
-every 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
+`type`, KServe's a text. Every 429 and 503 of the guard's own has `Retry-After`, and
+every such 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 
 | Reason | Status | `code` (OpenAI) | `type` (Anthropic) | Why |
@@ -51,7 +51,7 @@ STATUS = f"""
 | {names.GUARD_PORT}, or {names.GUARD_TLS_PORT} with [TLS](../tls.md) | the paths above | declared clients | |
 | {names.STATUS_PORT} | `/livez` | operator, kubelet | 200 while the process works |
 | {names.STATUS_PORT} | `/readyz` | operator, kubelet | 200 with a valid document and a model that accepts connections; else 503 and the reason |
-| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `limitsReason` (`LimitsKept`, or why limits may give more or less than they say), `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `tokenizerReason` (null without a tokenizer), `endpoint`, `version` (the guard's own) |
 | {names.STATUS_PORT} | `/draining` | operator, kubelet | 200 once the pod is about to end; the guard's preStop hook waits for it |
 | {names.STATUS_PORT} | `/drained` | operator, kubelet | 200 once nobody needs the model any more; the model's preStop hook waits for it |
 | {names.METRICS_PORT} | `/metrics` | `monitoring.namespace` | [metrics](metrics.md) |
@@ -64,7 +64,7 @@ hashes and names only. Everything else that the guard says goes to standard erro
 | `audit` | When | Fields |
 |---|---|---|
 | `start` | first line of a process | |
-| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `tier`, `key` (its id; of a [token](../identity.md) instead `issuer`, `subject` and `pod`), `method`, `path`, `route`, `model`, `stream`, `capabilities` (what was asked for [beyond a text](../protocols.md#capabilities)), `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion`; with a caller's `traceparent` also `trace` and `span` (the guard's own, the parent of the model's) |
+| `decision` | before the first byte goes to the model, or at a refusal | `reason`, `status`, `request`, `client`, `tier`, `key` (its id, and with `KeyUnknown` or `KeySecretWrong` the one that the caller names; of a [token](../identity.md) instead `issuer`, `subject` and `pod`), `method`, `path`, `route`, `model`, `stream`, `capabilities` (what was asked for [beyond a text](../protocols.md#capabilities)), `bodyBytes`, `bodySha256` (of the canonical body), `heldTokens` (the most that it may cost), `documentVersion`; with a caller's `traceparent` also `trace` and `span` (the guard's own, the parent of the model's) |
 | `outcome` | at the end of what was let through | `request`, `client`, `reason`, `status`, `answerBytes`, `inputTokens`, `outputTokens` (what was charged), `seconds`, `firstByteSeconds` |
 
 Every line also has `at`, `endpoint`, `chain` (random, one for each process), `number` (from 0), `lost` (lines that could not be

@@ -75,13 +75,13 @@ def _capabilities(value: Mapping[str, Any], route: Route, allowed: frozenset[str
         return ()
     found = set()
     for name in sorted(named):
-        asking = route.asking[name]
-        if asking.is_quiet(value[name]):
-            continue
-        if asking.capability not in allowed:
-            message = f"This endpoint does not let {asking.capability} through; leave the field out."
-            raise Refusal(Reason.CAPABILITY_NOT_ALLOWED, message, name)
-        found.add(asking.capability)
+        for asking in route.asking[name]:
+            if asking.is_quiet(value[name]):
+                continue
+            if asking.capability not in allowed:
+                message = f"This endpoint does not let {asking.capability} through; {asking.instead}."
+                raise Refusal(Reason.CAPABILITY_NOT_ALLOWED, message, name)
+            found.add(asking.capability)
     return tuple(sorted(found))
 
 

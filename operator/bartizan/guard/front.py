@@ -1,5 +1,9 @@
 """Judges a request by its head alone: path, method, and the headers that say what the body is."""
 
+import ipaddress
+import re
+from functools import lru_cache
+
 from bartizan.guard.profiles.contract import Profile, Route
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head, too_large
@@ -8,6 +12,10 @@ from bartizan.policy.reasons import Reason
 _UNUSUAL = frozenset({b"upgrade", b"transfer-encoding", b"expect"})
 """Headers of the framing that most requests have none of."""
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+_PORT = rb"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?[0-9]{1,4}"
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\])(?::(?:%b))?" % _PORT)
+"""A name, an IPv4 or an IPv6 address, and a port (RFC 9112, 3.2; RFC 3986, 3.2.2). What no client sends is left out:
+percent encoding, commas and their kind, a port that is empty."""
 
 
 def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
@@ -32,10 +40,26 @@ def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
 
 def _judge_framing(head: Head) -> None:
     hosts = head.values(b"host")
-    if len(hosts) != 1 or not hosts[0]:
-        raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header.")
+    if len(hosts) != 1 or not _is_host(hosts[0]):
+        raise Refusal(Reason.REQUEST_MALFORMED, "Send exactly one Host header: a host, and its port if it has one.")
     if head.named(_UNUSUAL):
         _judge_unusual(head)
+
+
+@lru_cache(maxsize=4)  # clients call an endpoint by few names: most requests cost one look
+def _is_host(value: bytes) -> bool:
+    found = _HOST.fullmatch(value)
+    if found is None:
+        return False
+    return found["ipv6"] is None or _is_ipv6(found["ipv6"].decode("ascii"))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _judge_unusual(head: Head) -> None:

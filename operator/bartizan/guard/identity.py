@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 
 from bartizan.guard import refusal
@@ -10,7 +11,7 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.verifier import Verifier
 from bartizan.policy.document import ClientKey
-from bartizan.policy.keys import KEY_PREFIX
+from bartizan.policy.keys import ID_BYTES, KEY_PREFIX
 from bartizan.policy.reasons import Reason
 
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key"})
@@ -18,6 +19,8 @@ _PREFIX = KEY_PREFIX.encode("ascii")
 _BEARER = b"bearer"
 _NOBODY = ClientKey(id="", sha256="0" * 64, client="")
 """Compared with when an id is unknown, so that it takes the same work as a wrong secret."""
+_ID = re.compile(rb"[A-Za-z0-9_-]{%d}" % (ID_BYTES * 4 // 3))
+"""How every key's id looks: what does not is nothing that an audit should repeat."""
 _DOTS_OF_A_TOKEN = 2
 """Three parts (RFC 7515, 3.1); a key has one dot."""
 
@@ -52,4 +55,9 @@ def judge(
     is_secret_right = hmac.compare_digest(hashlib.sha256(secret).hexdigest(), key.sha256)
     if is_secret_right and is_one_bearer and token.startswith(_PREFIX) and key is not _NOBODY:
         return Caller(key.client, key_id, key.id)
-    raise refusal.bad_credential(Reason.CREDENTIAL_INVALID)
+    if not is_one:
+        raise refusal.bad_credential(Reason.CREDENTIALS_SEVERAL)
+    if not (is_one_bearer and token.startswith(_PREFIX) and _ID.fullmatch(key_id)):
+        raise refusal.bad_credential(Reason.CREDENTIAL_MALFORMED)
+    reason = Reason.KEY_UNKNOWN if key is _NOBODY else Reason.KEY_SECRET_WRONG
+    raise refusal.bad_credential(reason, key_id.decode("ascii"))

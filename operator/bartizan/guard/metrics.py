@@ -18,6 +18,7 @@ class Metrics:
         self._declare_requests()
         self.models = ModelMetrics(self.registry)
         self._declare_state()
+        self._declare_document()
         self._declare_tls()
         self._ended: dict[tuple[str, str], Count] = {}
         """Series by their labels."""
@@ -73,14 +74,26 @@ class Metrics:
         self.waiting = Gauge(
             "bartizan_guard_requests_waiting", "Requests that wait in line for a slot now.", registry=self.registry
         )
-        self.document_version = Gauge(
-            "bartizan_guard_document_version",
-            "Version of the document in force (Unix milliseconds); 0 without one.",
+        self.upstream_up = Gauge(
+            "bartizan_guard_upstream_up",
+            "1 while the model accepted the last connection that readiness tried, 0 if it did not, or none was tried.",
             registry=self.registry,
         )
         self.tokenizer_good = Gauge(
             "bartizan_guard_tokenizer_good",
             "1 while long input can be counted with the model's tokenizer, 0 while it cannot, or there is none.",
+            registry=self.registry,
+        )
+
+    def _declare_document(self) -> None:
+        self.document_version = Gauge(
+            "bartizan_guard_document_version",
+            "Version of the document in force (Unix milliseconds); 0 without one.",
+            registry=self.registry,
+        )
+        self.document_age = Gauge(
+            "bartizan_guard_document_age_seconds",
+            "Seconds since the document in force was issued; NaN without one.",
             registry=self.registry,
         )
         self.document_good = Gauge(

@@ -77,6 +77,8 @@ class Gate:
 class Pipeline:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        gate.metrics.document_age.set_function(lambda: _age_seconds(gate.documents.current, gate.wall_clock()))
+        gate.metrics.upstream_up.set_function(lambda: gate.upstream.is_up)
 
     def answer(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
         """Answer one request, whatever happens: refuse it at once, or give the rest of its way, which waits.
@@ -106,6 +108,7 @@ class Pipeline:
         reason, refused = Reason.INTERNAL_FAULT, None
         if isinstance(error, Refusal):
             reason, refused = error.reason, error
+            visit.tried_key = error.key_id
         elif isinstance(error, asyncio.CancelledError):
             reason = visit.cut_because or reply.lost_because
             refused = refusal.cut(reason) if visit.cut_because else None
@@ -351,6 +354,11 @@ async def _within(seconds: float, stream: Coroutine[Any, Any, None]) -> None:
         if not wall_clock.expired():
             raise
         raise Refusal(Reason.STREAM_TOO_LONG, "The stream has taken as long as one may; it was cut.") from error
+
+
+def _age_seconds(enforcement: Enforcement | None, now: float) -> float:
+    """Since the document was issued, which is what its version says."""
+    return now - enforcement.document.version / 1000 if enforcement else math.nan
 
 
 def _rounded(seconds: float) -> float:

@@ -8,13 +8,17 @@ from bartizan.policy.reasons import Reason
 
 @dataclass(eq=False, slots=True)
 class Refusal(Exception):  # noqa: N818 -- a refusal is a judgement, not an error
-    """Ends a request. `message` and `param` reach the caller: they say what to do and nothing of the inside."""
+    """Ends a request. `message` and `param` reach the caller: they say what to do and nothing of the inside.
+
+    `key_id` is for the audit alone.
+    """
 
     reason: Reason
     message: str
     param: str | None = None
     retry_after_seconds: int | None = None
     allow: bytes | None = None
+    key_id: str | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
@@ -30,10 +34,13 @@ STATUS: dict[Reason, HTTPStatus] = {
     Reason.CONTENT_TYPE_UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Reason.CONTENT_ENCODING_UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Reason.CREDENTIAL_MISSING: HTTPStatus.UNAUTHORIZED,
-    Reason.CREDENTIAL_INVALID: HTTPStatus.UNAUTHORIZED,
     Reason.CREDENTIAL_WITHDRAWN: HTTPStatus.UNAUTHORIZED,
     **dict.fromkeys(
         (
+            Reason.CREDENTIALS_SEVERAL,
+            Reason.CREDENTIAL_MALFORMED,
+            Reason.KEY_UNKNOWN,
+            Reason.KEY_SECRET_WRONG,
             Reason.TOKEN_MALFORMED,
             Reason.TOKEN_ISSUER_UNKNOWN,
             Reason.TOKEN_KEY_UNKNOWN,
@@ -89,12 +96,12 @@ def fault() -> Refusal:
     return Refusal(Reason.INTERNAL_FAULT, "The request could not be handled. Try again, or tell the endpoint's owner.")
 
 
-def bad_credential(reason: Reason) -> Refusal:
+def bad_credential(reason: Reason, key_id: str | None = None) -> Refusal:
     """The same words for every way in which a key or a token can be bad."""
     message = (
         "The API key or token is not valid here. Take it anew: a key from the client's Secret, a token from its issuer."
     )
-    return Refusal(reason, message)
+    return Refusal(reason, message, key_id=key_id)
 
 
 def unavailable(reason: Reason, message: str = "The endpoint is not available now; try again shortly.") -> Refusal:

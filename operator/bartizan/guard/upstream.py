@@ -27,6 +27,8 @@ class Upstream:
         self._deadlines = deadlines
         self._answer_seconds = answer_seconds
         self._idle: list[UpstreamConnection] = []
+        self.is_up = False
+        """Whether somebody accepted the connection of the last probe."""
 
     def most_seconds(self, stream_seconds: float) -> float:
         """How long an answer may take in all: as long as a stream may, and no less than a model may be silent."""
@@ -49,6 +51,11 @@ class Upstream:
 
     async def probe(self) -> Reason:
         """GuardReady when somebody accepts connections, else what is wrong with the socket."""
+        found = await self._try_to_connect()
+        self.is_up = found is Reason.GUARD_READY
+        return found
+
+    async def _try_to_connect(self) -> Reason:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 (await self._connect()).close()

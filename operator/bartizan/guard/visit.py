@@ -20,7 +20,6 @@ MAX_SHOWN_PATH = 128
 _TOKEN_PREFIX = "eyJ"  # noqa: S105
 """How every JSON object begins in base64, and so every token."""
 NOTHING = Amount()
-_NO_KEY: dict[str, Value] = {"key": None}
 
 
 class Visit:
@@ -33,6 +32,8 @@ class Visit:
     route = ""
     client = ""
     caller: Caller | None = None
+    tried_key: str | None = None
+    """Which key the credential named that was refused."""
     is_metered = False
     """The client's rate is charged."""
     body_bytes: int | None = None
@@ -107,7 +108,7 @@ class Visit:
             "request": self.request_id,
             "client": self.client or None,
             "tier": (self.enforcement and self.enforcement.of(self.client).tier) or None,
-            **(self.caller.described() if self.caller else _NO_KEY),
+            **(self.caller.described() if self.caller else {"key": self.tried_key}),
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),
             "route": self.route or None,

@@ -9,7 +9,7 @@ class Capability(StrEnum):
     LOG_PROBS = "LogProbs"
     """How likely the model held each token, and which others: what copies of a model are made from."""
     MANY_ANSWERS = "ManyAnswers"
-    """Several answers to one request: the one that a filter misses is among more."""
+    """Several answers to one request, or to several prompts in one: the one that a filter misses is among more."""
     REASONING = "Reasoning"
     STRUCTURED_OUTPUT = "StructuredOutput"
     """An answer in a form that the caller gives, which may leave no room for a refusal."""

@@ -63,3 +63,5 @@ NEVER: Mapping[str, str] = {
     ),
 }  # fmt: skip
 """Names that vLLM, SGLang, llama.cpp, Triton and the protocols themselves know; a server may know more of the kind."""
+SCHEMAS = frozenset({"guided_json", "json_schema"})
+"""Fields that hold a JSON Schema: it is read for an answer's form, which may well have a property `model`."""

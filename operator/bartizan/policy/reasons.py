@@ -20,9 +20,12 @@ class Reason(StrEnum):
     CONTENT_TYPE_UNSUPPORTED = "ContentTypeUnsupported"
     CONTENT_ENCODING_UNSUPPORTED = "ContentEncodingUnsupported"
     CREDENTIAL_MISSING = "CredentialMissing"
-    CREDENTIAL_INVALID = "CredentialInvalid"
+    CREDENTIALS_SEVERAL = "CredentialsSeveral"
+    CREDENTIAL_MALFORMED = "CredentialMalformed"
+    KEY_UNKNOWN = "KeyUnknown"
+    KEY_SECRET_WRONG = "KeySecretWrong"  # noqa: S105 -- a word, not a secret
     CREDENTIAL_WITHDRAWN = "CredentialWithdrawn"
-    TOKEN_MALFORMED = "TokenMalformed"  # noqa: S105 -- a word, not a secret
+    TOKEN_MALFORMED = "TokenMalformed"  # noqa: S105
     TOKEN_ISSUER_UNKNOWN = "TokenIssuerUnknown"  # noqa: S105
     TOKEN_KEY_UNKNOWN = "TokenKeyUnknown"  # noqa: S105
     TOKEN_SIGNATURE_INVALID = "TokenSignatureInvalid"  # noqa: S105
@@ -133,7 +136,10 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CONTENT_TYPE_UNSUPPORTED: "Only application/json is read.",
     Reason.CONTENT_ENCODING_UNSUPPORTED: "Compressed bodies are refused, so that what is inspected is what was sent.",
     Reason.CREDENTIAL_MISSING: "No API key and no token came with the request.",
-    Reason.CREDENTIAL_INVALID: "The API key is wrong, unknown, retired or given twice, or no token is read here.",
+    Reason.CREDENTIALS_SEVERAL: "More than one credential came with the request: none of them is chosen.",
+    Reason.CREDENTIAL_MALFORMED: "The credential is no API key, and no token that is read here, sent as one is sent.",
+    Reason.KEY_UNKNOWN: "No API key of the endpoint has the id: it was never issued here, or it is retired.",
+    Reason.KEY_SECRET_WRONG: "An API key of the endpoint has the id, and another secret: it is guessed, or damaged.",
     Reason.CREDENTIAL_WITHDRAWN: "Key or client were withdrawn while the answer was on its way; the answer was cut.",
     Reason.TOKEN_MALFORMED: "The token has an odd form, a header that is not allowed, or claims of a wrong type.",
     Reason.TOKEN_ISSUER_UNKNOWN: "The token says that it is from an issuer that the endpoint does not trust.",

@@ -1,6 +1,7 @@
 """Credentials: nobody is let in but who sends one whole key, once, as a bearer; all others look alike."""
 
 import random
+import re
 
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.target import Target
@@ -41,13 +42,23 @@ def judge(case: bytes) -> None:
     try:
         key = identity.judge(Head(b"POST", b"/", fields), KEYS)
     except Refusal as refusal:
-        expected = Reason.CREDENTIAL_INVALID if given else Reason.CREDENTIAL_MISSING
-        assert refusal.reason == expected  # noqa: PT017 -- most cases are refused
+        assert (refusal.reason, refusal.key_id) == _fault(given)  # noqa: PT017 -- most cases are refused
         assert len(given) != 1 or not _is_right(*given[0]), "a right key was refused"
         return
     assert len(given) == 1, "one credential of several was chosen"
     assert _is_right(*given[0]), "a wrong credential was let in"
     assert key.client == RIGHT[given[0][1][len(b"Bearer ") :]], "one client's key let in another"
+
+
+def _fault(given: list[tuple[bytes, bytes]]) -> tuple[Reason, str | None]:
+    """Why what was given is none, and the key that it names."""
+    if len(given) != 1:
+        return (Reason.CREDENTIALS_SEVERAL if given else Reason.CREDENTIAL_MISSING), None
+    name, value = given[0]
+    key = re.fullmatch(rb"(?is:bearer) btzn_([A-Za-z0-9_-]{16})(?s:\..*)?", value)
+    if name != b"authorization" or key is None:
+        return Reason.CREDENTIAL_MALFORMED, None
+    return (Reason.KEY_SECRET_WRONG if key[1] in KEYS else Reason.KEY_UNKNOWN), key[1].decode()
 
 
 def _is_right(name: bytes, value: bytes) -> bool:

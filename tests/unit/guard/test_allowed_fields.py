@@ -55,12 +55,23 @@ def test_an_allowed_field_passes_on_every_path(guard: Guard, model: Model, path:
         ({"temperature": 3}, "temperature"),
         ({"min_p": "x" * 70_000}, "min_p"),
         ({"chat_template_kwargs": {"chat_template": "{{ secret }}"}}, "chat_template_kwargs.chat_template"),
+        ({"chat_template_kwargs": {"a": {"chat_template": "x"}}}, "chat_template_kwargs.a.chat_template"),
+        ({"chat_template_kwargs": {"a": [1, [{"b": {"n": 2}}]]}}, "chat_template_kwargs.a[1][0].b.n"),
+        ({"min_p": [{"image_url": "x"}]}, "min_p[0].image_url"),
+        ({"min_p": {"x" * 9000: {"y" * 9000: {"store": 1}}}}, f"min_p.{'x' * 64}.{'y' * 57}"),
+        ({"guided_json": {"n": 1}}, "guided_json.n"),
         ({"messages": [{"role": "user", "content": "x", "top_k": 1}]}, "messages[0].top_k"),
     ],
 )
 def test_everything_else_is_judged_as_before(guard: Guard, more: dict[str, Any], param: str) -> None:
     refused = guard.ask({**chat("x"), **more})
     assert (refused.status, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_a_json_schema_names_its_own_properties(guard: Guard, model: Model) -> None:
+    schema = {"type": "object", "properties": {"model": {"type": "string"}, "file": {"properties": {"n": {}}}}}
+    assert guard.ask(chat("x", guided_json=schema)).status == 200
+    assert json.loads(model.received()[-1]["body"])["guided_json"] == schema
 
 
 def test_langchain_asks_for_what_a_server_knows_beyond_the_protocol(guard: Guard, model: Model) -> None:

@@ -146,7 +146,7 @@ def test_sdk_waits_as_it_is_told_and_tries_again(tmp_path: Path, model: Model) -
         with sdk(guard, credential(epoch=2).reveal(), retries=4) as wrong, pytest.raises(anthropic.AuthenticationError):
             wrong.models.list()
         assert guard.end() == 0
-        assert [line.get("reason") for line in guard.audit()].count("CredentialInvalid") == 1, "a 401 is final"
+        assert [line.get("reason") for line in guard.audit()].count("KeyUnknown") == 1, "a 401 is final"
 
 
 def test_an_outage_is_an_error_that_the_sdk_retries(tmp_path: Path) -> None:

@@ -41,9 +41,14 @@ ASKED: list[tuple[str, dict[str, Any], Capability]] = [
     (COMPLETIONS, {"n": 2}, Capability.MANY_ANSWERS),
     (COMPLETIONS, {"best_of": 2}, Capability.MANY_ANSWERS),
     (COMPLETIONS, {"logit_bias": {"13": 1}}, Capability.TOKEN_BIAS),
+    (COMPLETIONS, {"prompt": ["a", "b"]}, Capability.MANY_ANSWERS),
+    (COMPLETIONS, {"prompt": ["a"] * 8}, Capability.MANY_ANSWERS),
     (RESPONSES, {"tools": [{"type": "function", "name": "look", "strict": False, "parameters": {}}]}, Capability.TOOLS),
     (RESPONSES, {"text": {"format": {"type": "json_object"}}}, Capability.STRUCTURED_OUTPUT),
     (RESPONSES, {"reasoning": {"effort": "high"}}, Capability.REASONING),
+    (RESPONSES, {"reasoning": {"summary": "auto"}}, Capability.REASONING),
+    (RESPONSES, {"reasoning": {"effort": "none", "summary": "detailed"}}, Capability.REASONING),
+    (RESPONSES, {"reasoning": {"generate_summary": "concise"}}, Capability.REASONING),
     (MESSAGES, {"tools": [{"name": "look", "input_schema": {"type": "object"}}]}, Capability.TOOLS),
     (MESSAGES, {"thinking": {"type": "enabled", "budget_tokens": 5}}, Capability.REASONING),
     (
@@ -51,14 +56,18 @@ ASKED: list[tuple[str, dict[str, Any], Capability]] = [
         {"output_config": {"format": {"type": "json_schema", "schema": {}}}},
         Capability.STRUCTURED_OUTPUT,
     ),
+    (MESSAGES, {"output_config": {"effort": "low"}}, Capability.REASONING),
 ]
 QUIET: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"tools": [], "functions": [], "tool_choice": "none"}),
     (CHAT, {"response_format": {"type": "text"}, "logprobs": False, "top_logprobs": None}),
     (CHAT, {"n": 1, "logit_bias": None, "reasoning_effort": "none"}),
     (COMPLETIONS, {"n": None, "best_of": 1, "logprobs": None, "logit_bias": {}}),
-    (RESPONSES, {"tools": [], "text": {"format": {"type": "text"}}, "reasoning": {"summary": "auto"}}),
-    (MESSAGES, {"tools": [], "thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}),
+    (COMPLETIONS, {"prompt": ["hi"]}),
+    (RESPONSES, {"tools": [], "text": {"format": {"type": "text"}}, "reasoning": {"context": "auto"}}),
+    (RESPONSES, {"reasoning": {"effort": "none", "summary": None, "generate_summary": None}}),
+    (MESSAGES, {"tools": [], "thinking": {"type": "disabled"}, "output_config": {}}),
+    (MESSAGES, {"output_config": {"effort": None, "format": None}}),
 ]
 
 
@@ -119,6 +128,28 @@ def test_one_capability_does_not_open_another(tmp_path: Path, model: Model) -> N
         assert guard.ask(chat(tools=[TOOL], n=2)).status == 403
 
 
+@pytest.mark.parametrize(
+    ("allowed", "status"),
+    [(("Reasoning",), 403), (("StructuredOutput",), 403), (("Reasoning", "StructuredOutput"), 200)],
+)
+def test_a_field_that_asks_for_two_needs_both(
+    tmp_path: Path, model: Model, allowed: tuple[str, ...], status: int
+) -> None:
+    both = {"output_config": {"effort": "high", "format": {"type": "json_schema", "schema": {}}}}
+    with running.guard(tmp_path, model.upstream, given=document(capabilities=allowed, protocol="Anthropic")) as guard:
+        _, answer = ask({"Anthropic": guard}, MESSAGES, both)
+        told = guard.audited(answer.headers["X-Request-Id"])[0]["capabilities"]
+    assert (answer.status, told) == (status, list(allowed) if status == 200 else [])
+
+
+def test_many_prompts_are_as_many_as_choices_may_be(wide: dict[str, Guard], plain: dict[str, Guard]) -> None:
+    """Each is a request of its own to the model, in one slot."""
+    _, refused = ask(wide, COMPLETIONS, {"prompt": ["a"] * 9})
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "prompt")
+    _, shut = ask(plain, COMPLETIONS, {"prompt": ["a", "b"]})
+    assert "send one prompt" in shut.json()["error"]["message"]
+
+
 def test_the_sdk_hears_that_permission_is_denied_and_does_not_try_again(plain: dict[str, Guard], model: Model) -> None:
     before = len(model.received())
     client = openai.OpenAI(base_url=plain["OpenAI"].base_url, api_key=credential().reveal())
@@ -134,5 +165,5 @@ def test_every_field_that_asks_is_one_of_its_schema_and_every_capability_can_be_
         for route in build(Terms("demo")).routes.values():
             if route.schema is not None:
                 assert set(route.asking) <= set(route.schema.fields)
-                asked |= {asking.capability for asking in route.asking.values()}
+                asked |= {asking.capability for askings in route.asking.values() for asking in askings}
     assert asked == set(ALL)

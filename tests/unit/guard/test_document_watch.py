@@ -1,6 +1,7 @@
 """Which documents a running guard takes up, and that a bad one changes nothing but what is said of it."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,20 @@ def test_a_bad_document_is_refused_and_the_last_good_one_stays(watched: Guard, t
     assert watched.metric("bartizan_guard_document_good") == 0
     watched.write(GOOD)
     eventually(lambda: watched.status()["documentReason"] == "GuardReady", "good again")
+
+
+def test_the_age_of_what_is_in_force_is_told(tmp_path: Path, model: Model) -> None:
+    """Of the version, which is the time of issue; not of the file, which is newer."""
+    age = "bartizan_guard_document_age_seconds"
+    with running.guard(tmp_path, model.upstream, given=None) as guard:
+        assert math.isnan(guard.metric(age))
+        issued = time.time() - 3600
+        guard.take_up(document(version=int(issued * 1000)))
+        assert 3600 <= guard.metric(age) <= time.time() - issued + 1
+        first = guard.metric(age)
+        assert guard.metric(age) > first, "computed at the scrape"
+        guard.take_up(document(version=int(issued * 1000) + 3_590_000))
+        assert 10 <= guard.metric(age) < first
 
 
 def test_a_vanished_document_stays_in_force_and_shows(watched: Guard) -> None:

@@ -41,6 +41,25 @@ def test_readiness_tells_absent_stale_and_good_sockets_apart(tmp_path: Path) -> 
         assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "service_unavailable", "2")
 
 
+def test_whether_the_model_was_there_at_the_last_look_is_told(tmp_path: Path) -> None:
+    path, up = tmp_path / "model.sock", "bartizan_guard_upstream_up"
+    with running.guard(tmp_path, f"unix:{path}") as guard, socket.socket(socket.AF_UNIX) as listener:
+        assert guard.metric(up) == 0, "nobody has looked"
+        listener.bind(str(path))
+        listener.listen()
+        assert _readiness(guard) == (200, "GuardReady")
+        assert guard.metric(up) == 1
+        listener.close()
+        assert _readiness(guard) == (503, "SocketStale")
+        assert guard.metric(up) == 0
+
+
+def test_each_field_of_the_status_page_is_in_the_reference(guard: Guard) -> None:
+    page = (running.ROOT / "docs" / "reference" / "guard.md").read_text()
+    (row,) = (line for line in page.splitlines() if "`/status`" in line)
+    assert [name for name in guard.status() if f"`{name}`" not in row] == []
+
+
 def _readiness(guard: Guard) -> tuple[int, str]:
     answer = guard.get("statusPort", "/readyz")
     assert guard.status()["reason"] == answer.body.decode().strip()

@@ -134,7 +134,7 @@ def test_sdk_waits_as_it_is_told_and_tries_again(tmp_path: Path, model: Model) -
         ):
             stranger.responses.create(model="demo", input="x")
         assert guard.end() == 0
-        assert [line.get("reason") for line in guard.audit()].count("CredentialInvalid") == 1, "a 401 is final"
+        assert [line.get("reason") for line in guard.audit()].count("KeyUnknown") == 1, "a 401 is final"
 
 
 @pytest.fixture

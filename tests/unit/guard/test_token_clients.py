@@ -135,7 +135,7 @@ def test_without_an_issuer_in_the_document_no_token_is_read(tmp_path: Path, mode
     with running.guard(tmp_path, model.upstream) as plain:
         answer = plain.ask(chat(), key=token())
         assert answer.status == 401
-        assert plain.audited(answer.headers["X-Request-Id"])[0]["reason"] == "CredentialInvalid"
+        assert plain.audited(answer.headers["X-Request-Id"])[0]["reason"] == "CredentialMalformed"
 
 
 def test_a_document_whose_issuer_cannot_be_used_is_refused_and_the_last_stays(tmp_path: Path, model: Model) -> None:

@@ -272,7 +272,7 @@ def test_what_changes_during_the_count_is_judged_again(scene: Scene) -> None:
         scene.stand.gate.documents.look()
 
     asyncio.run(scene.counted(withdraw))
-    assert (scene.reasons, scene.stand.model.bodies) == (["CredentialInvalid"], [])
+    assert (scene.reasons, scene.stand.model.bodies) == (["KeyUnknown"], [])
 
 
 def test_a_pod_that_ends_during_the_count_begins_nothing(scene: Scene) -> None:

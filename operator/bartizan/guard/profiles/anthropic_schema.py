@@ -185,10 +185,17 @@ def _has_no_format(config: Mapping[str, Any] | None) -> bool:
     return not config or not config.get("format")
 
 
-ASKING: Mapping[str, Asking] = {
-    "tools": Asking(Capability.TOOLS),
-    "thinking": Asking(Capability.REASONING, _is_disabled),
-    "output_config": Asking(Capability.STRUCTURED_OUTPUT, _has_no_format),
+def _has_no_effort(config: Mapping[str, Any] | None) -> bool:
+    return not config or not config.get("effort")
+
+
+ASKING: Mapping[str, tuple[Asking, ...]] = {
+    "tools": (Asking(Capability.TOOLS),),
+    "thinking": (Asking(Capability.REASONING, _is_disabled),),
+    "output_config": (
+        Asking(Capability.STRUCTURED_OUTPUT, _has_no_format, "leave its format out"),
+        Asking(Capability.REASONING, _has_no_effort, "leave its effort out"),
+    ),
 }
 
 

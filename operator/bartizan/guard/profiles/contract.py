@@ -9,7 +9,8 @@ from bartizan.guard.costs import Account
 from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector
 from bartizan.guard.model_error import ModelError
-from bartizan.guard.profiles.schema import FREE, Record
+from bartizan.guard.profiles import schema
+from bartizan.guard.profiles.schema import Record
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.request import Head
 from bartizan.guard.tally import Said, Tally
@@ -28,10 +29,14 @@ class StreamReader(Protocol):
 
 
 class Asking(NamedTuple):
-    """A field that asks for a capability, unless `is_quiet` of its value; empty values and null always are."""
+    """A field that asks for a capability, unless `is_quiet` of its value; empty values and null always are.
+
+    `instead` tells a caller who may not what to do.
+    """
 
     capability: Capability
     is_quiet: Callable[[Any], bool] = operator.not_
+    instead: str = "leave the field out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ class Route:
     """Fields of the body that the guard sets, whatever the caller says."""
     operation: str = ""
     """What is asked of the model, by OpenTelemetry's names where they have one."""
-    asking: Mapping[str, Asking] = field(default_factory=dict)
-    """The fields at the body's top that ask for more than a text."""
+    asking: Mapping[str, tuple[Asking, ...]] = field(default_factory=dict)
+    """The fields at the body's top that ask for more than a text, and for what each may."""
     images: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     """Every image in a judged body, as it stands there, where images pass."""
 
@@ -113,7 +118,7 @@ class Terms:
 
     def open(self, record: Record) -> Record:
         """The record with the fields that the owner lets through; what is known keeps its own rule."""
-        return Record({**dict.fromkeys(self.allow_fields, FREE), **record.fields}, record.required)
+        return Record({**{name: schema.free(name) for name in self.allow_fields}, **record.fields}, record.required)
 
     def opened(self, profile: Profile) -> Profile:
         """The profile with those fields in every body."""

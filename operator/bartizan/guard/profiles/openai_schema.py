@@ -50,6 +50,8 @@ _ANSWER_PARTS = Sequence(Tagged("type", {"text": _TEXT_PART, "refusal": _REFUSAL
 _CONTENT = ByType({str: _LONG, list: _TEXT_PARTS}, "a string or a list of text parts")
 _ANSWER_CONTENT = Nullable(ByType({str: _LONG, list: _ANSWER_PARTS}, "a string or a list of text parts"))
 _TEXTS = ByType({str: _LONG, list: Sequence(_LONG, MAX_INPUTS, 1)}, "a string or a list of strings")
+_PROMPTS = ByType({str: _LONG, list: Sequence(_LONG, MAX_CHOICES, 1)}, "a string or a list of strings")
+"""Each is answered: several cost what as many choices do."""
 
 _FUNCTION_CALL = Record({"name": _NAME, "arguments": _LONG}, ("name", "arguments"))
 _TOOL_CALLS = Sequence(
@@ -212,7 +214,7 @@ def chat_with_images(url: Rule) -> Record:
 COMPLETION = Record(
     {
         **_SAMPLING,
-        "prompt": Nullable(_TEXTS),
+        "prompt": Nullable(_PROMPTS),
         "suffix": Nullable(_LONG),
         "best_of": Nullable(Whole(1, MAX_CHOICES)),
         "echo": Nullable(Flag()),
@@ -241,24 +243,29 @@ def _is_one(value: int | None) -> bool:
     return value is None or value == 1
 
 
+def _is_one_prompt(prompt: str | list[str] | None) -> bool:
+    return type(prompt) is not list or len(prompt) == 1
+
+
 def _is_none(value: str | None) -> bool:
     return value is None or value == "none"
 
 
-_CHOICES = {"n": Asking(Capability.MANY_ANSWERS, _is_one), "logit_bias": Asking(Capability.TOKEN_BIAS)}
-CHAT_ASKING: Mapping[str, Asking] = {
+_CHOICES = {"n": (Asking(Capability.MANY_ANSWERS, _is_one),), "logit_bias": (Asking(Capability.TOKEN_BIAS),)}
+CHAT_ASKING: Mapping[str, tuple[Asking, ...]] = {
     **_CHOICES,
-    "tools": Asking(Capability.TOOLS),
-    "functions": Asking(Capability.TOOLS),
-    "response_format": Asking(Capability.STRUCTURED_OUTPUT, _is_text),
-    "logprobs": Asking(Capability.LOG_PROBS),
-    "top_logprobs": Asking(Capability.LOG_PROBS),
-    "reasoning_effort": Asking(Capability.REASONING, _is_none),
+    "tools": (Asking(Capability.TOOLS),),
+    "functions": (Asking(Capability.TOOLS),),
+    "response_format": (Asking(Capability.STRUCTURED_OUTPUT, _is_text),),
+    "logprobs": (Asking(Capability.LOG_PROBS),),
+    "top_logprobs": (Asking(Capability.LOG_PROBS),),
+    "reasoning_effort": (Asking(Capability.REASONING, _is_none),),
 }
-COMPLETION_ASKING: Mapping[str, Asking] = {
+COMPLETION_ASKING: Mapping[str, tuple[Asking, ...]] = {
     **_CHOICES,
-    "best_of": Asking(Capability.MANY_ANSWERS, _is_one),
-    "logprobs": Asking(Capability.LOG_PROBS, lambda value: value is None),
+    "prompt": (Asking(Capability.MANY_ANSWERS, _is_one_prompt, "send one prompt in each request"),),
+    "best_of": (Asking(Capability.MANY_ANSWERS, _is_one),),
+    "logprobs": (Asking(Capability.LOG_PROBS, lambda value: value is None),),
 }
 """Here `logprobs` is a number, and 0 asks for the chosen token's own."""
 

@@ -199,14 +199,18 @@ def _has_no_format(text: Mapping[str, Any] | None) -> bool:
     return not text or text.get("format", {}).get("type", "text") == "text"
 
 
-def _has_no_effort(reasoning: Mapping[str, Any] | None) -> bool:
-    return not reasoning or reasoning.get("effort") in (None, "none")
+def _asks_for_no_thought(reasoning: Mapping[str, Any] | None) -> bool:
+    """Neither to think nor to tell of it; `context` says no more than which of earlier thoughts are read again."""
+    if not reasoning:
+        return True
+    is_silent = not reasoning.get("summary") and not reasoning.get("generate_summary")
+    return is_silent and reasoning.get("effort") in (None, "none")
 
 
-ASKING: Mapping[str, Asking] = {
-    "tools": Asking(Capability.TOOLS),
-    "text": Asking(Capability.STRUCTURED_OUTPUT, _has_no_format),
-    "reasoning": Asking(Capability.REASONING, _has_no_effort),
+ASKING: Mapping[str, tuple[Asking, ...]] = {
+    "tools": (Asking(Capability.TOOLS),),
+    "text": (Asking(Capability.STRUCTURED_OUTPUT, _has_no_format),),
+    "reasoning": (Asking(Capability.REASONING, _asks_for_no_thought),),
 }
 
 

@@ -199,21 +199,43 @@ class Anything:
 class Free:
     """Whatever JSON an owner lets through by its field's name; the parser bounds its size and depth.
 
-    What no owner can let through may not hide in it either: servers unpack some such objects into the request.
+    What no owner can let through may not hide in it either, however deep: servers unpack some such objects into the
+    request. `is_schema`: below its top, names are those of a JSON Schema's own properties.
     """
 
     never: Container[str]
+    is_schema: bool = False
     most: int = 1 << 16
 
     def judge(self, value: Any, path: str) -> None:  # noqa: ANN401
         if type(value) is str and len(value) > self.most:
             raise invalid(path, f"must have at most {self.most} characters")
-        for name in value if type(value) is dict else ():
-            if name in self.never:
-                raise _unknown(f"{path}.{name}")
+        hidden = _hidden(value, self.never, is_deep=not self.is_schema)
+        if hidden:
+            raise _unknown(path + hidden)
 
 
-FREE = Free(fields.NEVER)
+def _hidden(value: Any, never: Container[str], *, is_deep: bool) -> str:  # noqa: ANN401
+    """Where below the value one of the names stands, or nothing; the parser bounds how deep that may be."""
+    if type(value) is dict:
+        for name, item in value.items():
+            if name in never:
+                return f".{name}"
+            if is_deep and (below := _hidden(item, never, is_deep=True)):
+                return f".{name[:MAX_SHOWN]}{below}"
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            if below := _hidden(item, never, is_deep=is_deep):
+                return f"[{index}]{below}"
+    return ""
+
+
+_FREE, _FREE_SCHEMA = Free(fields.NEVER), Free(fields.NEVER, is_schema=True)
+
+
+def free(name: str) -> Free:
+    """The rule of a field that an owner lets through."""
+    return _FREE_SCHEMA if name in fields.SCHEMAS else _FREE
 
 
 def _unknown(path: str) -> Refusal:

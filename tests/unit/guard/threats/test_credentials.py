@@ -1,9 +1,11 @@
 """Credentials that are wrong, doubled or guessed, and what may be learnt of right ones, tried over real sockets."""
 
 import json
+import re
 import statistics
 import time
 import timeit
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.unit.guard.running import (
     chat,
     client_key,
     credential,
+    document,
     guard,
     request_bytes,
 )
@@ -74,6 +77,63 @@ def test_t52_two_credentials_are_none(guard: Guard, lines: list[bytes]) -> None:
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "", "Bearer,", "Bearer Bearer"])
 def test_t52_another_scheme_is_no_credential(guard: Guard, scheme: str) -> None:
     assert guard.ask(chat(), key="", Authorization=f"{scheme} {RIGHT}").status == 401
+
+
+UNKNOWN_ID, RETIRED_ID = "A" * 16, credential(epoch=2).id
+BAD = {
+    "an unknown id": (f"Authorization: Bearer btzn_{UNKNOWN_ID}.{SECRET}", "KeyUnknown", UNKNOWN_ID),
+    "another epoch's key": (f"Authorization: Bearer {credential(epoch=2).reveal()}", "KeyUnknown", RETIRED_ID),
+    "a wrong secret": (f"Authorization: Bearer btzn_{KEY_ID}.{'A' * 43}", "KeySecretWrong", KEY_ID),
+    "no secret": (f"Authorization: Bearer btzn_{KEY_ID}", "KeySecretWrong", KEY_ID),
+    "a secret that is too long": (f"Authorization: Bearer {RIGHT}x", "KeySecretWrong", KEY_ID),
+    "two headers": (f"Authorization: Bearer {RIGHT}\r\nX-Api-Key: {RIGHT}", "CredentialsSeveral", None),
+    "one header twice": (f"Authorization: Bearer {RIGHT}\r\nAuthorization: Bearer x", "CredentialsSeveral", None),
+    "another scheme": (f"Authorization: Basic {RIGHT}", "CredentialMalformed", None),
+    "another's header": (f"Proxy-Authorization: Bearer {RIGHT}", "CredentialMalformed", None),
+    "another kind of key": ("Authorization: Bearer sk-anything", "CredentialMalformed", None),
+    "a secret in the id's place": (f"Authorization: Bearer btzn_{SECRET}", "CredentialMalformed", None),
+    "a long id": (f"Authorization: Bearer btzn_{'A' * 17}.{SECRET}", "CredentialMalformed", None),
+    "an odd id": (f"Authorization: Bearer btzn_{'A' * 15}\xe9.{SECRET}", "CredentialMalformed", None),
+    "a token where none is read": ("Authorization: Bearer eyJh.eyJi.c2ln", "CredentialMalformed", None),
+}
+"""What is sent, the reason that the audit tells, and the key that it names."""
+
+
+def _sent(lines: str) -> bytes:
+    return request_bytes(BODY, b"Authorization: x").replace(b"Authorization: x", lines.encode("latin-1"))
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_t52_the_audit_tells_bad_credentials_apart(guard: Guard, case: str) -> None:
+    lines, reason, key = BAD[case]
+    answer = guard.raw(_sent(lines))
+    request_id = re.search(rb"(?i)x-request-id: (\S+)", answer)
+    assert request_id
+    (line,) = guard.audited(request_id[1].decode())
+    assert (line["reason"], line["key"], line["client"], line["status"]) == (reason, key, None, 401)
+    assert SECRET not in json.dumps(line)
+
+
+@pytest.fixture(scope="module", params=["OpenAI", "Anthropic", "KServeV2"])
+def in_words(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: Model
+) -> Iterator[tuple[Guard, str]]:
+    """A guard of each protocol, and a path of its."""
+    given = document(protocol=request.param)
+    paths = {"OpenAI": "/v1/chat/completions", "Anthropic": "/v1/messages", "KServeV2": "/v2/models/demo/infer"}
+    with guard(tmp_path_factory.mktemp("words"), model.upstream, given=given) as started:
+        yield started, paths[request.param]
+
+
+def test_t52_bad_credentials_are_answered_alike_to_the_byte(in_words: tuple[Guard, str]) -> None:
+    said = set()
+    for lines, _, _ in BAD.values():
+        data = _sent(lines).replace(b"/v1/chat/completions", in_words[1].encode())
+        data = data.replace(b"\r\n\r\n", b"\r\nanthropic-version: 2023-06-01\r\n\r\n", 1)
+        answer = in_words[0].raw(data)
+        assert status(answer) == 401
+        said.add(re.sub(rb"req_[A-Za-z0-9_-]+", b"<id>", answer))
+    assert len(said) == 1
 
 
 def test_t52_an_unknown_id_takes_the_time_of_a_wrong_secret(guard: Guard) -> None:

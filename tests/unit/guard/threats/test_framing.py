@@ -77,6 +77,30 @@ def test_t28_a_request_has_one_host(guard: Guard, host: bytes) -> None:
     assert status(guard.raw(request_bytes(BODY).replace(b"Host: guard\r\n", host))) == 400
 
 
+@pytest.mark.parametrize(
+    "host",
+    [b"a b", b"http://x/../y", b"//x", b"user@host", b"\xff\xfe", b"a,b", b"a/b", b"a?b", b"a#b", b"a\\b", b"a%00b",
+     b"*", b"a\tb", b"a'", b"h\xc3\xb6st", b":8080", b"a:", b"a:b", b"a:80:80", b"a:-1", b"a:+1", b"a:65536",
+     b"a:99999", b"a:000080", b"[::1", b"::1", b"[]", b"[a]", b"[::1]x", b"[::1]:", b"[::1]:65536", b"[:::1]",
+     b"[1:2:3:4:5:6:7:8:9]", b"[127.0.0.1]", b"[fe80::1%eth0]", b"[fe80::1%25eth0]", b"[v1.x]", b"[[::1]]",
+     b"x" * 256, b"x" * 15_000],
+)  # fmt: skip
+def test_t28_an_odd_host_is_refused(guard: Guard, host: bytes) -> None:
+    """RFC 9112, 3.2: a name or an address, and a port; no authority that two readers might split differently."""
+    assert status(guard.raw(request_bytes(BODY, b"Host: " + host))) == 400
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"guard", b"localhost", b"LocalHost:80", b"svc.ns.svc:8080", b"svc.ns.svc.cluster.local.", b"my_svc.ns", b"a-b~c",
+     b"10.0.0.1", b"10.0.0.1:8080", b"[fd00::1]", b"[fd00::1]:8080", b"[FD00::A]:0", b"[::]", b"[::ffff:10.0.0.1]:80",
+     b"a:65535", b"x" * 255 + b":65535"],
+)  # fmt: skip
+def test_t28_a_host_that_clients_send_reaches_the_guards_own_answer(guard: Guard, host: bytes) -> None:
+    head = request_bytes(b"", b"Host: " + host, b"Content-Length: 0", path=b"/v1/models", method=b"GET")
+    assert status(guard.raw(head)) == 200
+
+
 def test_t31_nothing_of_the_callers_header_reaches_the_model(guard: Guard, model: Model) -> None:
     forged = {"X_Bartizan_Client": "admin", "X_Forwarded_For": "10.0.0.1", "X_Forwarded_Client_Cert": "Subject=root",
               "Forwarded": "for=admin", "X_Conversation_Id": "survive", "Cookie": "a=b", "Traceparent": "00-1-1-00",
