@@ -14,7 +14,8 @@ of this name, too, so scripts should write the full name.
 
 A field that is absent has its closed default. The API server drops a field that it does not know (`kubectl` warns, or
 refuses with its default `--validate=strict`), so that a misspelt field means the default; `bartizan check -f file.yaml`
-finds it before that. Examples stand in [manifests/examples](../../manifests/examples).
+finds it before that. Examples stand in [manifests/examples](../../manifests/examples);
+`full.yaml` there has every field, but the one that only `kserve.yaml` can have.
 
 """
 SPEC = "## Spec\n\n| Field | Type | Default | What it says |\n|---|---|---|---|\n"

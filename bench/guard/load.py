@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -65,11 +66,12 @@ class Connection(asyncio.Protocol):
 class Load:
     """`statuses` counts answers, `events` a stream's chunks, `reads` what the kernel handed over at one time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.statuses: Counter[str] = Counter()
         self.events = 0
         self.reads = 0
         self._port = port
+        self._tls = tls
         self._is_over = False
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,7 +86,7 @@ class Load:
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
+        _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port, ssl=self._tls)
         self._connections.add(connection)
         self.ready(connection)
 
@@ -124,8 +126,8 @@ class ClosedLoop(Load):
 class Streaming(Load):
     """Every connection holds one stream, which is not asked for again."""
 
-    def __init__(self, port: int, request: bytes) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, request: bytes, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(port, tls)
         self._request = request
         self._asked: set[Connection] = set()
 

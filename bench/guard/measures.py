@@ -122,7 +122,7 @@ async def latency(subject: Subject) -> Figures:
 async def memory(subject: Subject) -> Figures:
     idle = processes.rss_mib(subject.running.process.pid)
     request = subject.running.request(payload.chat(SMALL, stream="/chunks 1000 /every 500"))
-    load = Streaming(subject.running.port, request)
+    load = Streaming(subject.running.port, request, subject.running.tls)
     try:
         await load.open(HELD_STREAMS)
         await asyncio.sleep(HOLD_SECONDS)
@@ -169,6 +169,7 @@ async def _honest(subject: Subject) -> float:
 _GATES = ("guard", "envoy-keyed", "envoy")
 _SPENT = Limit(1, 3600)
 _LATENCY = ("added_p50_us", "added_p99_us", "cpu_us")
+_MEMORY = ("idle_mib", "streams_mib")
 
 ALL = (
     Measure("P1", "A 1 KB chat request", ("cpu_us", "per_second"), small, (*EVERYBODY, *SERVERS)),
@@ -177,7 +178,10 @@ ALL = (
     Measure("P3b", "A refused request: over the limit", ("cpu_us", "per_second"), over_limit, _GATES, _SPENT),
     Measure("P4", "One chunk of a stream", ("cpu_us", "per_read"), chunk),
     Measure("P5", "Latency at a fixed rate", _LATENCY, latency, ("direct", *EVERYBODY)),
-    Measure("P6", f"Memory, idle and with {HELD_STREAMS} streams", ("idle_mib", "streams_mib"), memory, fresh=True),
+    Measure(
+        "P6", f"Memory, idle and with {HELD_STREAMS} streams", _MEMORY, memory,
+        ("guard-whole", *EVERYBODY[1:]), fresh=True,
+    ),
     Measure(
         "P12", f"Nine honest clients, by themselves and beside one at {ABUSE} × its limit",
         ("calm_p99_us", "abused_p99_us"), neighbours, ("guard", "envoy-keyed"), NEIGHBOUR_LIMIT,

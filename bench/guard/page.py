@@ -30,6 +30,9 @@ _AFTER = """
   somebody reads, metrics. Envoy is built to the same ends with filters of its own: `api_key_auth`, `local_ratelimit`
   with a bucket for each client, `json_to_metadata` with `rbac`; it writes no access log. Its JSON rules look at three
   fields, the guard's schema at all of them.
+- Memory (P6) is that of a guard with all of it on: TLS, with a pair made for the run, over which its streams go; beside
+  the API keys a ServiceAccount and an issuer's clients, one of each of which has come in by its token; metrics that
+  have been read. The other measures speak plain HTTP with API keys, as all peers do.
 - uvicorn and Granian run the floor as an ASGI application, to show what a protocol of one's own is worth.
 - Envoy closes the connection of a caller that it refuses before it has read the body; its callers connect anew each
   time, and that is part of what its refusal costs.

@@ -21,7 +21,7 @@ from bench.guard.subject import Figures, Subject
 
 PEERS = {
     peer.name: peer
-    for peer in (guard.PEER, floor.PEER, *servers.PEERS, direct.PEER, *envoy.PEERS, portkey.PEER, litellm.PEER)
+    for peer in (*guard.PEERS, floor.PEER, *servers.PEERS, direct.PEER, *envoy.PEERS, portkey.PEER, litellm.PEER)
 }  # fmt: skip
 
 

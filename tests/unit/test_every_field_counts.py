@@ -228,3 +228,32 @@ def test_every_field_changes_what_the_endpoint_owns(path: str) -> None:
     given, change = CASES[path]
     assert made(given) == made(given)
     assert made(given) != made(given, change)
+
+
+EXAMPLES = sorted((CRD.parents[1] / "manifests" / "examples").glob("*.yaml"))
+
+
+def written(value: Any, path: str = "") -> Iterator[str]:
+    """Paths of all fields that a spec sets, spelt as `leaves` spells them."""
+    yield path
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from written(child, f"{path}.{name}".lstrip("."))
+    if isinstance(value, list):
+        for item in value:
+            yield from written(item, f"{path}[]")
+
+
+def specs(path: Path) -> list[dict[str, Any]]:
+    found = [one for one in yaml.safe_load_all(path.read_text()) if one["kind"] == "ModelDeployment"]
+    return [one["spec"] for one in found]
+
+
+def test_every_field_stands_in_an_example() -> None:
+    shown = {path for file in EXAMPLES for spec in specs(file) for path in written(spec)}
+    assert set(leaves(SCHEMA)) - shown == set()
+
+
+def test_the_full_example_lacks_what_it_says_it_lacks() -> None:
+    (full,) = specs(CRD.parents[1] / "manifests" / "examples" / "full.yaml")
+    assert set(leaves(SCHEMA)) - set(written(full)) == {"serving.port"}

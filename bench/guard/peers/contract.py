@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -37,12 +38,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Running:
-    """A started peer; `headers` are what each client sends, `refused` what nobody should be let in with."""
+    """A started peer; `headers` are what each client sends, `refused` what nobody should be let in with.
+
+    With `tls` its callers speak TLS, and trust what that trusts.
+    """
 
     port: int
     process: Process
     headers: dict[str, tuple[str, ...]]
     refused: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
 
     def request(self, body: bytes, client: str = CLIENTS[0]) -> bytes:
         return payload.request(body, *self.headers[client])
@@ -88,8 +93,14 @@ def await_answer(running: Running, log: Path) -> Running:
     raise NotRun(f"not started ({seen}): {last[:160]}")
 
 
+def _connected(running: Running) -> http.client.HTTPConnection:
+    if running.tls is None:
+        return http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    return http.client.HTTPSConnection("127.0.0.1", running.port, timeout=10, context=running.tls)
+
+
 def _ask(running: Running) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection = _connected(running)
     headers = dict(line.split(": ", 1) for line in running.headers[CLIENTS[0]])
     try:
         connection.request(

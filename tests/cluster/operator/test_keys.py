@@ -131,7 +131,7 @@ def _spec(live: Live) -> tuple[Any, Any]:
     return live.get("spec"), live.get("data")
 
 
-def test_keys_and_root_show_nowhere_but_in_their_secrets(bench: Bench, operator: Operator, namespace: str) -> None:
+def test_t53_keys_and_root_show_nowhere_but_in_their_secrets(bench: Bench, operator: Operator, namespace: str) -> None:
     endpoint = bench.endpoint(namespace, access={"clients": CLIENT}).wait()
     keys = [endpoint.api_key()]
     _clients(endpoint, {"name": "chat-ui", "keyEpoch": 2}, {"name": "batch"})

@@ -78,7 +78,7 @@ def _changed(line: bytes) -> bytes:
     ],
     ids=["taken out", "changed", "turned round", "doubled", "cut", "begun anew", "start changed", "no audit"],
 )
-def test_what_was_done_to_a_log_shows(
+def test_t61_what_was_done_to_a_log_shows(
     tmp_path: Path, log: list[bytes], capsys: pytest.CaptureFixture[str], tampered: "object", said: str
 ) -> None:
     code, out = verify(tmp_path, tampered(log), capsys)  # type: ignore[operator]

@@ -60,9 +60,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-") for text in headings}
 
 
-def threat_numbers() -> set[int]:
-    """Those that have a row in the threat model: `24–26` stands for three."""
-    rows = re.findall(r"^\| (\d[\d, –]*) \|", (DOCS / "threat-model.md").read_text(), re.MULTILINE)
+def threat_numbers(chapter: str = "") -> set[int]:
+    """Those that have a row in the threat model, or in one chapter of it: `24–26` stands for three."""
+    text = (DOCS / "threat-model.md").read_text()
+    if chapter:
+        text = text.partition(f"\n### {chapter}\n")[2].partition("\n##")[0]
+    rows = re.findall(r"^\| (\d[\d, –]*) \|", text, re.MULTILINE)
     return {number for row in rows for part in row.split(", ") for number in _span(part)}
 
 

@@ -119,8 +119,17 @@ def test_the_pages_show_manifests() -> None:
 
 
 def test_every_threat_that_a_test_tries_is_in_the_threat_model() -> None:
-    tried = {int(number) for path in (ROOT / "tests").rglob("*.py") for number in _numbers(path)}
-    assert tried - pages.threat_numbers() == set()
+    assert _tried() - pages.threat_numbers() == set()
+
+
+def test_every_numbered_threat_to_requests_has_a_test_that_names_it() -> None:
+    rows = pages.threat_numbers("Requests")
+    assert {24, 61} <= rows
+    assert rows - _tried() == set()
+
+
+def _tried() -> set[int]:
+    return {int(number) for path in (ROOT / "tests").rglob("*.py") for number in _numbers(path)}
 
 
 def _numbers(path: Path) -> list[str]:

@@ -1,25 +1,34 @@
 """A model server without manners: it answers each connection with the bytes that a test gives it."""
 
 import contextlib
+import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+EVERY_SECONDS = 0.005
+
 
 @dataclass
 class Scripted:
-    """`answer` is sent for each request; then the connection closes, unless it `stays` open."""
+    """`answer` is sent for each request; then the connection closes, unless it `stays` open.
+
+    While it stays, `more` follows again and again until the guard says something or goes.
+    """
 
     path: Path
     answer: bytes = b""
     stays: bool = False
+    more: bytes = b""
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     closed: int = 0
     talks: dict[threading.Thread, socket.socket] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
+    gone_at: float = 0.0
 
     @property
     def upstream(self) -> str:
@@ -38,14 +47,23 @@ class Scripted:
 
     def talk(self, sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):
-            while received := sock.recv(1 << 20):
+            while received := self.heard(sock):
                 self.requests.append(received)
                 sock.sendall(self.answer)
                 if not self.stays:
                     break
             else:
+                self.gone_at = time.monotonic()
                 self.gone.set()
         self.closed += 1
+
+    def heard(self, sock: socket.socket) -> bytes:
+        """What the guard says next, nothing once it is gone."""
+        with contextlib.suppress(ConnectionError):
+            while self.more and self.requests and not select.select([sock], [], [], EVERY_SECONDS)[0]:
+                sock.sendall(self.more)
+            return sock.recv(1 << 20)
+        return b""
 
     def leave(self) -> None:
         """End what is still open: a guard that lives on must ask whoever serves here next."""

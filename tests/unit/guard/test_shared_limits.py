@@ -277,7 +277,7 @@ def test_a_lease_that_is_none_of_ours_breaks_nothing(store: Valkey, fleet: Fleet
     settled(store)
 
 
-def test_a_tier_that_needs_the_store_is_refused_while_it_is_away(store: Valkey, fleet: Fleet) -> None:
+def test_t59_a_tier_that_needs_the_store_is_refused_while_it_is_away(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tiers={"chat-ui": "basic"}, refused_without_store=("basic",))
     one = fleet.together(given)
     assert one.ask(chat()).status == 200
@@ -292,7 +292,7 @@ def test_a_tier_that_needs_the_store_is_refused_while_it_is_away(store: Valkey, 
     eventually(lambda: one.ask(chat()).status == 200, "who needs it finds it back, without anybody else's help")
 
 
-def test_a_store_that_is_killed_leaves_each_guard_its_share_of_what_was_left(store: Valkey, fleet: Fleet) -> None:
+def test_t59_a_store_that_is_killed_leaves_each_guard_its_share_of_what_was_left(store: Valkey, fleet: Fleet) -> None:
     given = limited(store.port, tokens=(TokenWindow("Output", 4000, DAY),), max_output_tokens=500)
     one = fleet.together(given)
     assert one.ask(chat("/count 400")).status == 200

@@ -232,7 +232,7 @@ def test_an_expired_certificate_shows(mount: Mount, model: Model) -> None:
             pass
 
 
-def test_t9_plain_http_is_told_what_to_mend_and_goes_no_further(mount: Mount, model: Model) -> None:
+def test_plain_http_is_told_what_to_mend_and_goes_no_further(mount: Mount, model: Model) -> None:
     before = len(model.received())
     with _guard(mount, model) as guard:
         answer = guard.raw(request_bytes(BODY))

@@ -17,6 +17,7 @@ from tests.unit.guard.running import (
 from tests.unit.guard.threats.raw import status
 
 from bartizan.policy.document import RequestWindow, TokenWindow
+from bartizan.policy.limits import Scope
 
 ALIVE = b"Connection: keep-alive"
 
@@ -61,6 +62,22 @@ def test_t58_a_burst_at_a_windows_edge_reaches_no_more_than_the_allowance(tmp_pa
         first = eventually(lambda: limited.ask(chat()).status == 200, "one more is let through")
         assert first
         assert 429 in [limited.ask(chat()).status for _ in range(4)]
+
+
+def test_t60_nobody_is_of_another_tier_whatever_it_reaches_for(tmp_path: Path, model: Model) -> None:
+    """Which tier is whose stands in the signed document alone: no header, field or word of a request moves anybody."""
+    windows = (RequestWindow(2, 3600), RequestWindow(1000, 3600, Scope.CLIENT, "verified"))
+    with guard(tmp_path, model.upstream, given=document(requests=windows, tiers={"batch": "verified"})) as limited:
+        claimed = {"X-Bartizan-Tier": "verified", "X-Tier": "verified", "X-Bartizan-Client": "batch", "From": "batch"}
+        body = chat(user="batch", metadata={"tier": "verified"})
+        answers = [limited.ask(body, **claimed) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert {answer.headers["x-ratelimit-limit-requests"] for answer in answers} == {"2"}
+        decision, *_ = limited.audited(answers[0].headers["X-Request-Id"])
+        assert (decision["client"], decision.get("tier")) == ("chat-ui", None)
+        batch = credential("batch").reveal()
+        assert limited.ask(chat(tier="verified"), key=batch).status == 400, "the protocol knows no such field"
+        assert [limited.ask(body, key=batch).status for _ in range(4)] == [200] * 4
 
 
 def test_t51_no_verdict_is_kept_for_the_next_that_reaches_the_same_connection(model: Model, tmp_path: Path) -> None:
