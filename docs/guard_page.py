@@ -36,7 +36,7 @@ credential header beside it.
 ## Refusals
 
 The body is the protocol's error object, so that its SDKs raise the error that fits: OpenAI's with `code`, Anthropic's with
-`type`, KServe's a text. Every 429 and 503 of the guard's own has `Retry-After`, and
+`type`, KServe's a text. Every 429 and 503 has `Retry-After`, and
 every such 429, like every answer, what is left of the client's [limits](../limits.md) in `x-ratelimit-*`.
 [reasons.md](reasons.md) lists all reasons.
 

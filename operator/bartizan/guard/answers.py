@@ -32,11 +32,11 @@ class Answer(Protocol):
 
 
 class Asked(NamedTuple):
-    """What the request says of how its answer is to be read; `most_output` in tokens."""
+    """What the request says of how to read its answer; `is_read`: whole, if it is no stream. `most_output` in tokens."""
 
     wants_stream: bool
     shows_usage: bool
-    answers_text: bool
+    is_read: bool
     most_output: int
 
 

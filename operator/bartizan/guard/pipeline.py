@@ -241,7 +241,8 @@ class Pipeline:
             reply.whole(200, JSON, own)
             return
 
-        asked = Asked(visit.wants_stream, visit.shows_usage, route.answers_text, visit.most.output)
+        is_read = route.answers_text or route.is_read_whole
+        asked = Asked(visit.wants_stream, visit.shows_usage, is_read, visit.most.output)
         visit.reading = route.reading
         visit.operation = Operation(route.operation, enforcement.profile.provider, enforcement.document.model)
         room = Room(self._gate.answers, visit.client)

@@ -79,7 +79,7 @@ class Relay:
             self._answer = self._reader.events()
             self._reply.is_stream = self._awaits_token = True
             self._reply.start(head.status, _EVENTS_HEADER, length=None)
-        elif head.status == _OK and kind == _JSON and self._reader.asked.answers_text:
+        elif head.status == _OK and kind == _JSON and self._reader.asked.is_read:
             self._answer = self._whole = self._reader.whole()
         elif head.status == _OK and kind == _JSON:
             self._answer = self._reader.opaque()

@@ -148,7 +148,7 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     """The refusal for which the answer is not whole; any other exception is a finding."""
     connection = UpstreamConnection(_SOCKET, answer_seconds=60)
     connection.connection_made(cast("asyncio.Transport", Transport()))
-    asked = Asked(bool(manners & STREAMS), shows_usage=False, answers_text=bool(manners & ANSWERS_TEXT), most_output=8)
+    asked = Asked(bool(manners & STREAMS), shows_usage=False, is_read=bool(manners & ANSWERS_TEXT), most_output=8)
     reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Room(Budget(1 << 20, each=1 << 20), ""), "req_1")
     turn = Turn(1.0, lambda _: None, clock=time.monotonic)
     relay = Relay(Reply(wire, "req_1", has_body=True), reader, turn, sent=lambda: None, clock=time.monotonic)

@@ -103,7 +103,7 @@ def test_curl_fails_at_once_without_a_good_key(limited: Guard) -> None:
     code, body, said = curl(limited, "--retry", str(PATIENT), key=WRONG)
     assert (code, said) == (HTTP_ERROR, ["401"])
     assert error_of(body) == ("invalid_request_error", "invalid_api_key")
-    assert audited_to_the_end(limited) == ["CredentialInvalid"], "a 401 is final"
+    assert audited_to_the_end(limited) == ["KeyUnknown"], "a 401 is final"
 
 
 def test_curl_is_told_when_to_come_back(limited: Guard) -> None:
@@ -131,7 +131,7 @@ def test_langchain_takes_a_401_for_final(limited: Guard, asked: Callable[[ChatOp
     with langchain(limited, WRONG, PATIENT) as made, pytest.raises(openai.AuthenticationError) as refused:
         asked(made, "hello")
     assert refused.value.code == "invalid_api_key"
-    assert audited_to_the_end(limited) == ["CredentialInvalid"]
+    assert audited_to_the_end(limited) == ["KeyUnknown"]
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)

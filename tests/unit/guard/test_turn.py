@@ -77,7 +77,7 @@ def test_what_is_done_before_the_first_request_counts() -> None:
 def test_a_long_piece_of_an_answer_counts_and_a_tokens_event_costs_nothing(size: int, *, is_late: bool) -> None:
     clock = Clock()
     turn = Turn(0.5, lambda _: None, clock=clock)
-    asked = Asked(wants_stream=False, shows_usage=False, answers_text=True, most_output=8)
+    asked = Asked(wants_stream=False, shows_usage=False, is_read=True, most_output=8)
     reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Room(Budget(1 << 20, each=1 << 20), ""), "req_1")
 
     async def work() -> None:

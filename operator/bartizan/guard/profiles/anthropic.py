@@ -94,7 +94,7 @@ _COUNT = Route(
     schema.COUNT,
     Account("messages"),
     _COUNTING,
-    answers_text=True,
+    is_read_whole=True,
     operation="count_tokens",
     asking=schema.ASKING,
 )

@@ -66,6 +66,8 @@ class Route:
     reading: Reading | None = None
     answers_text: bool = False
     """Whether the model's answers hold text, which the seam sees and which is counted."""
+    is_read_whole: bool = False
+    """Whether an answer without text is read whole nevertheless, and not passed on as it comes."""
     answer: Callable[[str], bytes] | None = None
     asks_model: bool = False
     """Whether the guard's own answer says that the model's server can be reached."""
