@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +108,51 @@ def test_listed_children_and_strangers_are_left_to_the_resync() -> None:
     watcher, sink = observer()
     watcher.see_owned(kinds.SERVICE, None, owned())
     watcher.see_owned(kinds.SERVICE, "ADDED", {"metadata": {"namespace": "ml", "name": "x"}})
+    assert sink.got == []
+
+
+LABELS = [None, {}, {names.ENDPOINT_LABEL: "x"}, {names.ENDPOINT_LABEL: "llama.x"}]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=["none", "stripped", "another's", "no endpoint's"])
+@pytest.mark.parametrize("name", ["llama", "llama.1", "llama.client", names.policy_twin("llama")])
+def test_whatever_an_objects_label_says_its_name_tells_its_endpoint(name: str, labels: dict[str, str] | None) -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    watcher.see_owned(
+        kinds.NETWORK_POLICY, "MODIFIED", {"metadata": {"namespace": "ml", "name": name, "labels": labels}}
+    )
+    assert (KEY, 0.0, Priority.EVENT) in sink.got
+
+
+def test_an_objects_owner_tells_its_endpoint() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama"}]
+    watcher.see_owned(
+        kinds.SERVICE, "MODIFIED", {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
+    )
+    assert sink.got == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_a_name_that_is_no_living_endpoints_tells_nothing() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    watcher.see_endpoint("DELETED", endpoint())
+    sink.got.clear()
+    for namespace, name in (("ml", "llama"), ("ml", "qwen"), ("other", "llama")):
+        watcher.see_owned(kinds.SERVICE, "ADDED", {"metadata": {"namespace": namespace, "name": name}})
+    assert sink.got == []
+
+
+def test_pods_are_told_by_their_label_alone() -> None:
+    """Their names are not ours to give: a stranger's may begin with an endpoint's, dot and all."""
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    watcher.see_owned(kinds.POD, "ADDED", {"metadata": {"namespace": "ml", "name": "llama.x"}})
     assert sink.got == []
 
 
