@@ -23,6 +23,8 @@ class Findings:
     spec: Manifest | None = None
     accepted: Accepted | None = None
     problems: tuple[Problem, ...] = ()
+    was_tried_in_vain: bool = False
+    """The problems are the API server's, by whose rules of today; nobody tells when they are others."""
     ledger: Ledger | None = None
     """None until it is known: a ledger that nobody has read must never be written."""
     document: GuardDocument | None = None

@@ -81,6 +81,7 @@ class Reconciler:
         tools, root = self.tools, await self._root(findings)
         self._recall(world, findings, root)
         findings.problems = await self._try(world, findings) if root is not None else ()
+        findings.was_tried_in_vain = bool(findings.problems)
         self._judge(world, findings, root)
         with findings.tolerating():  # where the name is not to be had, or not yet, a twin stands by then
             findings.outcomes += await self._close(world, findings, root)

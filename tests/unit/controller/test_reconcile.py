@@ -279,7 +279,9 @@ def test_a_spec_that_the_api_server_refuses_is_refused_and_the_last_one_stays(pl
     scene.edit(limits={"concurrent": 99})
     scene.unguard()
     scene.cluster.refuse = lambda call: refuse(call) if ("dryRun", "All") in call.query else None
-    scene.reconcile(2)
+    looks = [scene.reconcile().requeue_after for _ in range(20)]
+    assert looks[:2] == [5.0, 5.0], "a policy of the cluster's may change, and no event tells of it"
+    assert looks[-1] == pytest.approx(190 / 4), "ever more rarely"
     status, reason, message = scene.condition("Accepted")
     assert (status, reason) == ("False", "SpecRefused")
     assert "spec.x: is not what this version takes" in message
@@ -287,8 +289,15 @@ def test_a_spec_that_the_api_server_refuses_is_refused_and_the_last_one_stays(pl
     assert scene.live(kinds.SECRET, ".guard.bartizan")["data"] != document
     assert not scene.has(kinds.SECRET, ".b"), "the withdrawn client is out"
     scene.cluster.refuse = lambda _: None
-    scene.reconcile(2)
+    scene.reconcile()
     assert scene.condition("Accepted")[:2] == ("True", "SpecAccepted")
+    assert scene.reconcile().requeue_after is None
+
+
+def test_a_spec_that_the_parser_refuses_waits_for_its_owner() -> None:
+    scene = Scene().settle()
+    scene.edit(template={"spec": {"hostNetwork": True}})
+    assert scene.reconcile().requeue_after is None
 
 
 def test_a_first_spec_that_the_api_server_refuses_runs_no_pod() -> None:
