@@ -189,6 +189,7 @@ class Reconciler:
             return
         pods = world.owned_pods
         findings.guard_reports = await self.tools.guards.ask(pods)
+        self.tools.soundings.note(world.key, guards.addresses(pods), findings.guard_reports)
         findings.guard_states = guards.judge(pods, findings.guard_reports, findings.document_hash)
         with findings.tolerating():
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
@@ -220,6 +221,7 @@ class Reconciler:
         """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""
         report.forget(key)
         self._sealed.pop(key, None)
+        self.tools.soundings.forget(key)
         self.tools.applier.forget_endpoint(key.namespace, key.name)
         self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
