@@ -16,6 +16,9 @@ from bartizan.policy import names
 
 POD_DEBOUNCE_SECONDS = 0.075
 """A starting pod changes many times a second; one look at the end of a burst is enough."""
+LISTED_SECONDS = 1.0
+"""What is listed may have changed in a gap of the watch. At a start all kinds are listed, and most endpoints get their
+look, which sees all of that, before this time is up."""
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Matched by the API server: an object that loses the label arrives as deleted, and so does not pass unseen."""
@@ -56,12 +59,12 @@ class Observer:
     def see_owned(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """An object that carries our label: its endpoint's name is in another one."""
         keys = self._concerned(kind, body)
-        # What a listing shows at the start belongs to an endpoint that is listed, too, or is the resync's business.
-        if not keys or event_type is None:
-            return _count(kind, "ignored")
         for key in keys:
-            self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
-        return _count(kind, "enqueued")
+            if event_type is None:
+                self._enqueue(key, LISTED_SECONDS, Priority.RESYNC)
+            else:
+                self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
+        return _count(kind, "enqueued" if keys else "ignored")
 
     def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> list[Key]:
         """The endpoint that the label names; and those that live and are told by what one edit cannot change, too."""
