@@ -226,8 +226,10 @@ class Reconciler:
         self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
     def _own_wait(self, world: World, findings: Findings) -> float | None:
-        """None but for an endpoint that leaves a change alone, has clients nobody tells of, or waits to roll out."""
+        """None but for one that leaves something for later, has clients nobody tells of, or waits to roll out."""
         pauses = [outcome.wait_seconds for outcome in findings.outcomes if outcome.wait_seconds]
+        if findings.has_leftovers:
+            pauses.append(issuing.LEFTOVERS_SECONDS)
         if findings.deployment is not None and findings.deployment.spec.token_clients:
             pauses.append(LOOK_AGAIN_SECONDS)
         if pauses:
