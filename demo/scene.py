@@ -35,11 +35,11 @@ class Scenes:
     def say(self, text: str) -> None:
         self._print(textwrap.fill(text, 110, initial_indent="   ", subsequent_indent="   "))
 
-    def run(self, command: str, *, code: int | None = 0, lines: int = 40) -> str:
+    def run(self, command: str, *, code: int | None = 0, lines: int = 40, in_shell: bool = False) -> str:
         """Shows and runs a command line; checks its exit code, unless that is None; returns what it printed."""
         self._print(f"   $ {command}")
         done = subprocess.run(
-            shlex.split(command),
+            ["bash", "-o", "pipefail", "-c", command] if in_shell else shlex.split(command),
             capture_output=True,
             text=True,
             cwd=ROOT,

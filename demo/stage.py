@@ -21,7 +21,6 @@ SYSTEM = "bartizan-system"
 NAMESPACE = "bartizan-demo"
 STRANGERS = "bartizan-strangers"
 MONITORING = "bartizan-monitoring"
-DEV_IMAGES = {"localhost/bartizan:dev": "bartizan", "localhost/bartizan-demo-model:dev": "model"}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from demo import cast
 from demo.scene import Scenes
-from demo.stage import MONITORING, NAMESPACE, ROOT, STRANGERS, SYSTEM
+from demo.stage import MONITORING, NAMESPACE, STRANGERS, SYSTEM
 
 EXAMPLE = "manifests/examples/demo.yaml"
+EXAMPLE_IMAGE = "localhost/bartizan-demo-model:dev"
 HOST = f"demo.{NAMESPACE}.svc:8080"
 NS = f"-n {NAMESPACE}"
 
@@ -23,7 +24,7 @@ def tell(scenes: Scenes) -> None:
 def apply(scenes: Scenes) -> None:
     scenes.title("One manifest, and the model stands behind a guard")
     scenes.run(f"cat {EXAMPLE}", lines=45)
-    _use_built_image(scenes)
+    _apply_example(scenes)
     scenes.run(f"kubectl wait --for=condition=Ready mdep/demo {NS} --timeout=90s")
     scenes.run(f"kubectl get mdep {NS}")
     scenes.run(f"kubectl get netpol,deploy,svc,sa,secret {NS}")
@@ -148,12 +149,14 @@ SCENES: tuple[Callable[[Scenes], None], ...] = (
 _IP = "jsonpath={.items[0].status.podIP}"
 
 
-def _use_built_image(scenes: Scenes) -> None:
-    """The example names the image by a readable tag; what is applied names the one that was built just now."""
-    text = (ROOT / EXAMPLE).read_text().replace("localhost/bartizan-demo-model:dev", scenes.stage.images.model)
-    text = text.replace("- name: chat-ui\n", f"- {{name: chat-ui, keyEpoch: {_epoch(scenes)}}}\n")
-    scenes.stage.cluster.kubectl("apply", "-f", "-", stdin=text)
-    scenes.say(f"$ kubectl apply -f {EXAMPLE}")
+def _apply_example(scenes: Scenes) -> None:
+    """With the image that was built just now: the example names it by a tag that tells a reader more."""
+    edits = [f"s|{EXAMPLE_IMAGE}|{scenes.stage.images.model}|"]
+    if (epoch := _epoch(scenes)) > 1:
+        edits.append(f"s|- name: chat-ui$|- {{name: chat-ui, keyEpoch: {epoch}}}|")
+    scenes.say("Applied with the image that was built just now, whose tag follows from its content.")
+    changes = " ".join(f"-e '{edit}'" for edit in edits)
+    scenes.run(f"sed {changes} {EXAMPLE} | kubectl apply -f -", in_shell=True)
 
 
 def _epoch(scenes: Scenes) -> int:

@@ -23,6 +23,8 @@ class Findings:
     spec: Manifest | None = None
     accepted: Accepted | None = None
     problems: tuple[Problem, ...] = ()
+    was_tried_in_vain: bool = False
+    """The problems are the API server's, by whose rules of today; nobody tells when they are others."""
     ledger: Ledger | None = None
     """None until it is known: a ledger that nobody has read must never be written."""
     document: GuardDocument | None = None
@@ -43,6 +45,8 @@ class Findings:
     guard_states: dict[str, GuardState] = field(default_factory=dict)
     waits_to_grow: bool = False
     """Pods were held back for a guard that was behind; it may have caught up since, and then nobody tells of it."""
+    has_leftovers: bool = False
+    """Secrets of withdrawn clients may still be there: not all were deleted at once."""
     pod_template: Manifest | None = None
     sealed: tuple[Accepted, ...] = ()
 

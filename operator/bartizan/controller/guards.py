@@ -141,17 +141,20 @@ class Guards:
 
     async def ask(self, pods: list[Live]) -> dict[str, GuardReport | None]:
         """Report by pod name, of every guard that runs; None of one that does not answer, or not in time."""
-        running = sorted((pod for pod in pods if _guard_runs(pod)), key=_turn)
-        reports: dict[str, GuardReport | None] = dict.fromkeys(pod["metadata"]["name"] for pod in running)
+        return await self.ask_at(addresses(pods))
+
+    async def ask_at(self, places: Mapping[str, str]) -> dict[str, GuardReport | None]:
+        """The same of guards whose pods' addresses are known, by name."""
+        reports: dict[str, GuardReport | None] = dict.fromkeys(places)
         slots = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(pod: Live) -> None:
+        async def ask(name: str, address: str) -> None:
             async with slots:
-                reports[pod["metadata"]["name"]] = await self._ask(pod["status"]["podIP"])
+                reports[name] = await self._ask(address)
 
         with suppress(TimeoutError):
             async with asyncio.timeout(ASK_ALL_SECONDS):
-                await asyncio.gather(*map(ask, running))
+                await asyncio.gather(*(ask(name, address) for name, address in places.items()))
         return reports
 
     async def deliver(self, pods: list[Live], version: int, states: Mapping[str, GuardState]) -> None:
@@ -182,6 +185,12 @@ class Guards:
 
     def _is_recent(self, seen: "_Touch") -> bool:
         return self._clock() - seen.when < 60  # noqa: PLR2004 # long enough for any pod that is listed only now and then
+
+
+def addresses(pods: list[Live]) -> dict[str, str]:
+    """By pod name, of every guard that runs, in the order in which they are asked."""
+    running = sorted((pod for pod in pods if _guard_runs(pod)), key=_turn)
+    return {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in running}
 
 
 def judge(pods: list[Live], reports: Mapping[str, GuardReport | None], document_hash: str) -> dict[str, GuardState]:

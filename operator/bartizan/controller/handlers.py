@@ -3,7 +3,7 @@
 The handlers do no work and return nothing: Kopf neither retries an event's handler nor keeps what it returns to itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -16,6 +16,9 @@ from bartizan.policy import names
 
 POD_DEBOUNCE_SECONDS = 0.075
 """A starting pod changes many times a second; one look at the end of a burst is enough."""
+LISTED_SECONDS = 1.0
+"""What is listed may have changed in a gap of the watch. At a start all kinds are listed, and most endpoints get their
+look, which sees all of that, before this time is up."""
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Matched by the API server: an object that loses the label arrives as deleted, and so does not pass unseen."""
@@ -55,12 +58,19 @@ class Observer:
 
     def see_owned(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """An object that carries our label: its endpoint's name is in another one."""
-        key = owner_of(body)
-        # What a listing shows at the start belongs to an endpoint that is listed, too, or is the resync's business.
-        if key is None or event_type is None:
-            return _count(kind, "ignored")
-        self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
-        return _count(kind, "enqueued")
+        keys = self._concerned(kind, body)
+        for key in keys:
+            if event_type is None:
+                self._enqueue(key, LISTED_SECONDS, Priority.RESYNC)
+            else:
+                self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
+        return _count(kind, "enqueued" if keys else "ignored")
+
+    def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> list[Key]:
+        """The endpoint that the label names; and those that live and are told by what one edit cannot change, too."""
+        labelled = owner_of(body)
+        told = () if kind is POD else _told_otherwise(body)
+        return sorted({*([labelled] if labelled else ()), *(key for key in told if key in self._looks)})
 
 
 def owner_of(body: Mapping[str, Any]) -> Key | None:
@@ -72,6 +82,15 @@ def owner_of(body: Mapping[str, Any]) -> Key | None:
     endpoint = (metadata.get("labels") or {}).get(names.ENDPOINT_LABEL)
     namespace = metadata.get("namespace")
     return Key(namespace, endpoint) if endpoint and namespace and "." not in endpoint else None
+
+
+def _told_otherwise(body: Mapping[str, Any]) -> Iterator[Key]:
+    """By name, which follows from the endpoint's and cannot be edited, and by owner."""
+    metadata = body["metadata"]
+    yield Key(metadata["namespace"], names.endpoint_of(metadata["name"]))
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("kind") == names.KIND:
+            yield Key(metadata["namespace"], owner.get("name"))
 
 
 def owned_kinds(settings: Settings) -> tuple[Kind, ...]:

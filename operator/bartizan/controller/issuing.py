@@ -18,6 +18,8 @@ from bartizan.policy.reasons import Reason
 
 OLDER_AT_ONCE = 8
 """Secrets of clients withdrawn long ago that one reconcile deletes blindly: a ledger remembers hundreds of them."""
+LEFTOVERS_SECONDS = 30.0
+"""How soon the next so many follow: their keys are dead already, and after a start every endpoint may have some."""
 
 
 async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDeployment, root: Hidden) -> Accepted:
@@ -75,7 +77,8 @@ async def _remove_withdrawn(
     with findings.tolerating():
         for names_of, most in ((now, len(now)), (older, OLDER_AT_ONCE)):
             secrets = [names.client_secret(world.identity.name, name) for name in names_of]
-            await tools.secrets.remove(world.identity.namespace, secrets, seen=world.secrets, most=most)
+            are_left = await tools.secrets.remove(world.identity.namespace, secrets, seen=world.secrets, most=most)
+            findings.has_leftovers |= are_left
 
 
 async def _write(tools: Tools, world: World, findings: Findings, secret: dict[str, Any]) -> None:

@@ -164,6 +164,7 @@ async def _run_parts(operator: Operator, assembled: Tools, environment: Mapping[
         asyncio.create_task(assembled.root.watch(operator.resync.want), name="root"),
         asyncio.create_task(assembled.learner.cluster_keys.watch(operator.resync.want), name="cluster keys"),
         asyncio.create_task(assembled.learner.issuers.run(operator.resync.want), name="issuers"),
+        asyncio.create_task(assembled.soundings.run(operator.queue.enqueue), name="soundings"),
         asyncio.create_task(Outsiders(operator.api, operator.settings, refuse).run(), name="outsiders"),
         asyncio.create_task(Delisted(operator.api, operator.settings, assembled.applier).run(), name="delisted"),
     ]

@@ -14,7 +14,8 @@ OUT_OF_SYNC_GROWTH = 0.05
 URGENT_SECONDS = 10.0
 """A document that is younger is somebody's change, who waits for it: those looks go beside events, all others after."""
 BLOCKED_SECONDS = 5.0
-"""How soon a guard that does not answer, a name that is taken, a lost root or a former life is looked at again."""
+"""How soon a guard that does not answer, a name that is taken, a lost root, a former life, or a spec that the API
+server refuses is looked at again."""
 ENDING_SECONDS = 2.0
 """Pods end without our doing; their events come sooner than this in all but lost watches."""
 GROWTH = 0.25
@@ -39,6 +40,8 @@ class NextLook:
             return Result(self._lasting(key, "guards", BLOCKED_SECONDS), findings.error)
         if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
             return Result(self._lasting(key, "names", BLOCKED_SECONDS), findings.error)
+        if findings.was_tried_in_vain:
+            return Result(self._lasting(key, "trial", BLOCKED_SECONDS), findings.error)
         self.forget(key)
         return Result(otherwise_seconds, findings.error)
 

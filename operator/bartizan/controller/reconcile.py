@@ -81,6 +81,7 @@ class Reconciler:
         tools, root = self.tools, await self._root(findings)
         self._recall(world, findings, root)
         findings.problems = await self._try(world, findings) if root is not None else ()
+        findings.was_tried_in_vain = bool(findings.problems)
         self._judge(world, findings, root)
         with findings.tolerating():  # where the name is not to be had, or not yet, a twin stands by then
             findings.outcomes += await self._close(world, findings, root)
@@ -188,6 +189,7 @@ class Reconciler:
             return
         pods = world.owned_pods
         findings.guard_reports = await self.tools.guards.ask(pods)
+        self.tools.soundings.note(world.key, guards.addresses(pods), findings.guard_reports)
         findings.guard_states = guards.judge(pods, findings.guard_reports, findings.document_hash)
         with findings.tolerating():
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
@@ -219,12 +221,15 @@ class Reconciler:
         """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""
         report.forget(key)
         self._sealed.pop(key, None)
+        self.tools.soundings.forget(key)
         self.tools.applier.forget_endpoint(key.namespace, key.name)
         self.tools.secrets.forget_endpoint(key.namespace, key.name)
 
     def _own_wait(self, world: World, findings: Findings) -> float | None:
-        """None but for an endpoint that leaves a change alone, has clients nobody tells of, or waits to roll out."""
+        """None but for one that leaves something for later, has clients nobody tells of, or waits to roll out."""
         pauses = [outcome.wait_seconds for outcome in findings.outcomes if outcome.wait_seconds]
+        if findings.has_leftovers:
+            pauses.append(issuing.LEFTOVERS_SECONDS)
         if findings.deployment is not None and findings.deployment.spec.token_clients:
             pauses.append(LOOK_AGAIN_SECONDS)
         if pauses:

@@ -61,8 +61,8 @@ class SecretWriter:
 
     async def remove(
         self, namespace: str, secrets: Iterable[str], *, seen: Versions | None = None, most: int | None = None
-    ) -> None:
-        """Deletes those that are there, at most so many at once.
+    ) -> bool:
+        """Deletes those that are there, at most so many at once; whether any may be left.
 
         Where that cannot be seen, each once in this process's life, or until it is issued again.
         """
@@ -75,6 +75,7 @@ class SecretWriter:
                     raise
             self._removed.add((namespace, name))
             self._written.pop((namespace, name), None)
+        return most is not None and len(wanted) > most
 
     def forget_endpoint(self, namespace: str, endpoint: str) -> None:
         """It has gone, and its Secrets with it."""

@@ -51,12 +51,28 @@ def has_workload(world: World) -> bool:
 
 
 async def release_policies(applier: Applier, world: World) -> bool:
-    """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone (True)."""
+    """For policies whose ModelDeployment vanished behind our back: they stay until the last pod has gone (True).
+
+    A workload that somebody kept may start pods again, so they stay for that, too.
+    """
     policies = [policy for policy in (world.policy, *world.twins) if policy and _is_managed(policy)]
-    if policies and world.owned_pods:
+    if policies and (world.owned_pods or _may_start_pods(world)):
         return False
     await _let_policies_go(applier, world)
     return True
+
+
+def _may_start_pods(world: World) -> bool:
+    """A ReplicaSet is known by its label, a Deployment by its pods' labels: the selector binds them, so they stay."""
+    found = [*world.replica_sets, *([world.deployment] if _is_endpoints(world.deployment) else ())]
+    return any(live is not None and not _is_going(live) for live in found)
+
+
+def _is_endpoints(deployment: Live | None) -> bool:
+    if deployment is None:
+        return False
+    labels = deployment["spec"]["template"].get("metadata", {}).get("labels") or {}
+    return bool(labels.get(names.ENDPOINT_LABEL) == deployment["metadata"]["name"])
 
 
 async def _end_workload(applier: Applier, world: World) -> bool:

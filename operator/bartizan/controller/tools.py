@@ -23,6 +23,7 @@ from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
 from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWriter
 from bartizan.controller.settings import Settings
+from bartizan.controller.soundings import Soundings
 from bartizan.controller.stores import Credential
 
 
@@ -34,6 +35,7 @@ class Tools:
     applier: Applier
     secrets: SecretWriter
     guards: Guards
+    soundings: Soundings
     recorder: Recorder
     surroundings: Surroundings
     pacer: Pacer
@@ -51,6 +53,7 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     """The tools of a running operator, with the connections that they hold open."""
     jar = aiohttp.DummyCookieJar()  # no pod that is asked may leave anything with the operator, nor unpack into it
     async with aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=jar) as session:
+        guards = Guards(api, ask_over_http(session), clock=time.monotonic)
         yield Tools(
             api=api,
             applier=Applier(api, clock=time.monotonic),
@@ -59,7 +62,8 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
                 clock=time.monotonic,
                 interval_seconds=min(BLIND_INTERVAL_SECONDS, settings.resync_seconds / 2),
             ),
-            guards=Guards(api, ask_over_http(session), clock=time.monotonic),
+            guards=guards,
+            soundings=Soundings(guards, clock=time.monotonic),
             recorder=Recorder(api, clock=time.monotonic, now=_now),
             surroundings=surroundings(settings),
             pacer=Pacer(settings, clock=time.monotonic),

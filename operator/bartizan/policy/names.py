@@ -63,9 +63,13 @@ def client_secret(endpoint: str, client: str) -> str:
     return f"{endpoint}.{client}"
 
 
+def endpoint_of(name: str) -> str:
+    """The endpoint because of which an owned object has this name, pods aside: no endpoint's name holds a dot."""
+    return name.partition(".")[0]
+
+
 def is_of_endpoint(name: str, endpoint: str) -> bool:
-    """Whether an owned object has this name because of this endpoint: no endpoint's name holds a dot."""
-    return name.partition(".")[0] == endpoint
+    return endpoint_of(name) == endpoint
 
 
 def policy_twin(endpoint: str) -> str:

@@ -35,6 +35,41 @@ def test_a_new_operator_restarts_no_pod_before_the_template_changes(bench: Bench
         until(lambda: _guard_image(endpoint) == "example.com/bartizan:v2")
 
 
+def test_a_policy_whose_modeldeployment_was_torn_away_stays_while_its_deployment_may_start_pods(bench: Bench) -> None:
+    with bench.operator():
+        endpoint = bench.endpoint(bench.namespace()).wait()
+        until(endpoint.pods)
+    _tear_away(endpoint)
+    endpoint.admin.patch(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, {"spec": {"replicas": 0}})
+    until(lambda: not endpoint.pods())
+    with bench.operator() as later:
+        until(lambda: later.metric("bartizan_operator_reconciles_total", result="requeue") > 1, "looked at, and again")
+        assert "deletionTimestamp" not in endpoint.must_own("NetworkPolicy")["metadata"]
+        endpoint.admin.patch(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name, {"spec": {"replicas": 1}})
+        until(endpoint.pods)
+        assert endpoint.owned("NetworkPolicy")
+        endpoint.admin.delete(kinds.DEPLOYMENT, endpoint.namespace, endpoint.name)
+        until(lambda: endpoint.owned("NetworkPolicy") is None, seconds=30)
+
+
+def test_a_namespace_goes_with_what_was_torn_from_its_modeldeployment(bench: Bench) -> None:
+    with bench.operator():
+        endpoint = bench.endpoint(bench.namespace(), replicas=0).wait()
+    _tear_away(endpoint)
+    with bench.operator():
+        endpoint.admin.delete(kinds.NAMESPACE, None, endpoint.namespace)
+        until(lambda: endpoint.admin.get(kinds.NAMESPACE, None, endpoint.namespace) is None, seconds=60)
+
+
+def _tear_away(endpoint: Endpoint) -> None:
+    """With no operator about: what it owns left as orphans, and the finalizers taken off by hand."""
+    endpoint.delete(propagationPolicy="Orphan")
+    # The garbage collector learns of a new kind within half a minute, and till then leaves no orphans of it.
+    until(lambda: not endpoint.must_own("Deployment")["metadata"].get("ownerReferences"), seconds=60)
+    endpoint.edit({"metadata": {"finalizers": None}})
+    assert endpoint.admin.get(kinds.MODEL_DEPLOYMENT, endpoint.namespace, endpoint.name) is None
+
+
 def test_a_paced_roll_out_takes_one_endpoint_after_the_other(bench: Bench) -> None:
     with bench.operator(guard_image="example.com/bartizan:v1"):
         # Without a kubelet no pod is ever available; an endpoint scaled to zero has all that it wants.

@@ -24,6 +24,7 @@ from bartizan.controller.rollout import Pacer
 from bartizan.controller.root_key import RootKeeper
 from bartizan.controller.secret_writer import SecretWriter
 from bartizan.controller.settings import Settings
+from bartizan.controller.soundings import Soundings
 from bartizan.controller.tools import Tools, surroundings
 from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
@@ -64,11 +65,13 @@ class Scene:
     def restart(self, transport: Transport | None = None) -> None:
         """Another process, that remembers nothing; `transport` stands before the cluster."""
         api, clock = Api(transport or self.cluster), lambda: self.seconds
+        guards = Guards(api, self._ask, clock=clock)
         self.tools = Tools(
             api=api,
             applier=Applier(api, clock=clock),
             secrets=SecretWriter(api, clock=clock, interval_seconds=0),
-            guards=Guards(api, self._ask, clock=clock),
+            guards=guards,
+            soundings=Soundings(guards, clock=clock),
             recorder=Recorder(api, clock=clock, now=lambda: self.now),
             surroundings=surroundings(self.settings),
             pacer=Pacer(self.settings, clock=clock),

@@ -1,15 +1,18 @@
 """Which events become keys, and which are echoes."""
 
 import copy
+import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bartizan.controller import handlers, kinds
-from bartizan.controller.handlers import POD_DEBOUNCE_SECONDS, Observer
+from bartizan.controller.handlers import LISTED_SECONDS, POD_DEBOUNCE_SECONDS, Observer
+from bartizan.controller.kinds import Kind
 from bartizan.controller.settings import Settings
-from bartizan.controller.work_queue import Key, Priority
+from bartizan.controller.work_queue import Key, Priority, WorkQueue
 from bartizan.policy import names
 
 KEY = Key("ml", "llama")
@@ -103,10 +106,107 @@ def test_pods_are_debounced() -> None:
     assert sink.got == [(KEY, POD_DEBOUNCE_SECONDS, Priority.EVENT)]
 
 
-def test_listed_children_and_strangers_are_left_to_the_resync() -> None:
+def test_strangers_are_ignored() -> None:
     watcher, sink = observer()
-    watcher.see_owned(kinds.SERVICE, None, owned())
     watcher.see_owned(kinds.SERVICE, "ADDED", {"metadata": {"namespace": "ml", "name": "x"}})
+    assert sink.got == []
+
+
+@pytest.mark.parametrize("kind", [kinds.NETWORK_POLICY, kinds.POD], ids=lambda kind: kind.kind)
+def test_what_changed_in_a_gap_of_the_watch_is_seen_in_the_list_after_it(kind: Kind) -> None:
+    watcher, sink = observer()
+    watcher.see_owned(kind, None, owned())
+    assert sink.got == [(KEY, LISTED_SECONDS, Priority.RESYNC)]
+
+
+class Line:
+    """The queue itself behind an observer; time moves by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.queue = WorkQueue(lambda: self.now, random.Random(1))
+        self.watcher = Observer(self.queue.enqueue_after)
+
+    def list_owned(self, endpoints: list[str]) -> None:
+        """As Kopf does: every kind by itself."""
+        for kind in kinds.OWNED:
+            for name in endpoints:
+                self.watcher.see_owned(kind, None, owned(**{names.ENDPOINT_LABEL: name}))
+
+    def work_off(self, most: int = 100_000) -> list[str]:
+        taken: list[str] = []
+        while len(taken) < most and (key := self.queue.poll()):
+            taken.append(key.name)
+            self.queue.done(key)
+        return taken
+
+
+def test_a_start_looks_at_each_endpoint_once_however_much_is_listed() -> None:
+    line, endpoints = Line(), [f"e{number:03}" for number in range(200)]
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    line.list_owned(endpoints)
+    assert sorted(line.work_off()) == endpoints
+    line.now += LISTED_SECONDS
+    assert line.work_off() == []
+
+
+def test_one_that_is_listed_after_it_was_looked_at_is_looked_at_once_more() -> None:
+    """Between the two something may have changed, which no event tells of any more."""
+    line, endpoints = Line(), ["a", "b", "c", "d"]
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    early = line.work_off(2)
+    line.list_owned(endpoints)
+    assert len(line.work_off()) == 2
+    line.now += LISTED_SECONDS
+    assert sorted(line.work_off()) == sorted(early)
+    line.now += 1000
+    assert line.work_off() == []
+
+
+LABELS = [None, {}, {names.ENDPOINT_LABEL: "x"}, {names.ENDPOINT_LABEL: "llama.x"}]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=["none", "stripped", "another's", "no endpoint's"])
+@pytest.mark.parametrize("name", ["llama", "llama.1", "llama.client", names.policy_twin("llama")])
+def test_whatever_an_objects_label_says_its_name_tells_its_endpoint(name: str, labels: dict[str, str] | None) -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    watcher.see_owned(
+        kinds.NETWORK_POLICY, "MODIFIED", {"metadata": {"namespace": "ml", "name": name, "labels": labels}}
+    )
+    assert (KEY, 0.0, Priority.EVENT) in sink.got
+
+
+def test_an_objects_owner_tells_its_endpoint() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama"}]
+    watcher.see_owned(
+        kinds.SERVICE, "MODIFIED", {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
+    )
+    assert sink.got == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_a_name_that_is_no_living_endpoints_tells_nothing() -> None:
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    watcher.see_endpoint("DELETED", endpoint())
+    sink.got.clear()
+    for namespace, name in (("ml", "llama"), ("ml", "qwen"), ("other", "llama")):
+        watcher.see_owned(kinds.SERVICE, "ADDED", {"metadata": {"namespace": namespace, "name": name}})
+    assert sink.got == []
+
+
+def test_pods_are_told_by_their_label_alone() -> None:
+    """Their names are not ours to give: a stranger's may begin with an endpoint's, dot and all."""
+    watcher, sink = observer()
+    watcher.see_endpoint("ADDED", endpoint())
+    sink.got.clear()
+    watcher.see_owned(kinds.POD, "ADDED", {"metadata": {"namespace": "ml", "name": "llama.x"}})
     assert sink.got == []
 
 

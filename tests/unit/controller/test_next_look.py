@@ -58,7 +58,13 @@ def test_once_it_has_answered_its_patience_is_new() -> None:
 
 
 @pytest.mark.parametrize(
-    "lack", [Findings(taken=["x"]), Findings(is_root_lost=True), Findings(failure="a former life")]
+    "lack",
+    [
+        Findings(taken=["x"]),
+        Findings(is_root_lost=True),
+        Findings(failure="a former life"),
+        Findings(was_tried_in_vain=True),
+    ],
 )
 def test_a_lack_that_lasts_is_looked_at_ever_more_rarely(lack: Findings) -> None:
     bench = Bench()

@@ -11,6 +11,7 @@ from tests.unit.controller.reconciling import NAMESPACE, SETTINGS, Scene
 
 from bartizan.controller import kinds
 from bartizan.controller.api import ApiError, Call
+from bartizan.controller.issuing import LEFTOVERS_SECONDS
 from bartizan.controller.kinds import Kind
 from bartizan.policy import keys, names
 from bartizan.policy.keys import Hidden
@@ -279,7 +280,9 @@ def test_a_spec_that_the_api_server_refuses_is_refused_and_the_last_one_stays(pl
     scene.edit(limits={"concurrent": 99})
     scene.unguard()
     scene.cluster.refuse = lambda call: refuse(call) if ("dryRun", "All") in call.query else None
-    scene.reconcile(2)
+    looks = [scene.reconcile().requeue_after for _ in range(20)]
+    assert looks[:2] == [5.0, 5.0], "a policy of the cluster's may change, and no event tells of it"
+    assert looks[-1] == pytest.approx(190 / 4), "ever more rarely"
     status, reason, message = scene.condition("Accepted")
     assert (status, reason) == ("False", "SpecRefused")
     assert "spec.x: is not what this version takes" in message
@@ -287,8 +290,15 @@ def test_a_spec_that_the_api_server_refuses_is_refused_and_the_last_one_stays(pl
     assert scene.live(kinds.SECRET, ".guard.bartizan")["data"] != document
     assert not scene.has(kinds.SECRET, ".b"), "the withdrawn client is out"
     scene.cluster.refuse = lambda _: None
-    scene.reconcile(2)
+    scene.reconcile()
     assert scene.condition("Accepted")[:2] == ("True", "SpecAccepted")
+    assert scene.reconcile().requeue_after is None
+
+
+def test_a_spec_that_the_parser_refuses_waits_for_its_owner() -> None:
+    scene = Scene().settle()
+    scene.edit(template={"spec": {"hostNetwork": True}})
+    assert scene.reconcile().requeue_after is None
 
 
 def test_a_first_spec_that_the_api_server_refuses_runs_no_pod() -> None:
@@ -328,5 +338,28 @@ def test_a_start_deletes_few_secrets_of_clients_that_went_long_ago_the_last_firs
     assert len(_deleted(scene, since)) == 40, "those that are withdrawn now, all at once"
     scene.restart()
     since = len(scene.cluster.writes)
-    scene.reconcile()
+    assert scene.reconcile().requeue_after == LEFTOVERS_SECONDS
     assert _deleted(scene, since) == [f"c{number:03}" for number in range(39, 31, -1)]
+
+
+def test_a_withdrawal_of_many_that_failed_is_brought_to_its_end_though_nothing_else_happens() -> None:
+    scene = Scene()
+    scene.edit(access={"clients": [{"name": f"c{number:03}"} for number in range(40)]})
+    scene.settle()
+    scene.edit(access={"clients": []})
+    scene.refuse(kinds.SECRET, "DELETE", error=ApiError(500, "InternalError", "not now"))
+    assert scene.reconcile().failure
+    scene.cluster.refuse = lambda _: None
+    waits = [scene.reconcile().requeue_after for _ in range(5)]
+    assert waits == [LEFTOVERS_SECONDS] * 4 + [None]
+    assert not [name for number in range(40) if scene.has(kinds.SECRET, name := f".c{number:03}")]
+
+
+def test_where_secrets_are_seen_nothing_is_looked_for_that_is_not_there() -> None:
+    scene = Scene(sees_secrets=True)
+    scene.edit(access={"clients": [{"name": f"c{number:03}"} for number in range(40)]})
+    scene.settle()
+    scene.edit(access={"clients": []})
+    scene.reconcile()
+    scene.restart()
+    assert scene.reconcile().requeue_after is None

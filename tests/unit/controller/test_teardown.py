@@ -7,6 +7,7 @@ from bartizan.controller import kinds
 from bartizan.controller.api import ApiError
 from bartizan.policy import names
 
+LABELS = names.managed_labels("llama", "of this life")
 ENDING = {"metadata": {"name": NAMESPACE, "deletionTimestamp": "now", "finalizers": ["kubernetes"]}}
 
 
@@ -101,6 +102,48 @@ def test_a_pod_that_somebody_stripped_of_our_mark_still_holds_the_policy() -> No
     _go_on(scene)
 
 
+def _torn_away() -> Scene:
+    """An endpoint whose ModelDeployment somebody took away, finalizer and all, at a moment when no pod ran."""
+    scene = Scene().settle()
+    scene.cluster.take(kinds.MODEL_DEPLOYMENT, NAMESPACE, "llama")
+    return scene
+
+
+def _orphan(scene: Scene, **metadata: object) -> None:
+    labels = {names.ENDPOINT_LABEL: "llama"}
+    replica_set = {"metadata": {"name": "llama-1", "namespace": NAMESPACE, "labels": labels, **metadata}}
+    scene.cluster.put(kinds.REPLICA_SET, replica_set)
+
+
+@pytest.mark.parametrize("labels", [LABELS, {}], ids=["labelled", "stripped"])
+def test_a_policy_torn_from_its_modeldeployment_stays_while_a_deployment_may_start_pods(labels: dict[str, str]) -> None:
+    scene = _torn_away()
+    scene.live(kinds.DEPLOYMENT)["metadata"]["labels"] = labels
+    looks = [scene.reconcile().requeue_after for _ in range(3)]
+    assert looks == [2.0, 2.5, 5.0], "and is looked at again"
+    assert "deletionTimestamp" not in scene.live(kinds.NETWORK_POLICY)["metadata"]
+    _orphan(scene)
+    scene.cluster.take(kinds.DEPLOYMENT, NAMESPACE, "llama")
+    assert scene.reconcile().requeue_after, "a ReplicaSet may start them, too"
+    assert scene.has(kinds.NETWORK_POLICY)
+    scene.cluster.take(kinds.REPLICA_SET, NAMESPACE, "llama-1")
+    assert scene.reconcile().requeue_after is None
+    assert not scene.has(kinds.NETWORK_POLICY)
+
+
+def test_what_is_on_its_way_out_or_a_strangers_keeps_no_policy_that_was_torn_from_its_modeldeployment() -> None:
+    scene = _torn_away()
+    held = {"finalizers": ["example.com/hold"], "deletionTimestamp": "now"}
+    scene.live(kinds.DEPLOYMENT)["metadata"] |= held
+    _orphan(scene, **held)
+    assert scene.reconcile().requeue_after is None
+    assert not scene.has(kinds.NETWORK_POLICY)
+    scene = _torn_away()
+    scene.live(kinds.DEPLOYMENT)["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
+    assert scene.reconcile().requeue_after is None
+    assert not scene.has(kinds.NETWORK_POLICY), "it selects none of its pods"
+
+
 def test_an_orphaned_replica_set_without_our_mark_goes_too() -> None:
     scene = Scene().settle()
     labels = {key: text for key, text in LABELS.items() if key != names.MANAGED_BY_LABEL} | _life(scene)
@@ -109,9 +152,6 @@ def test_an_orphaned_replica_set_without_our_mark_goes_too() -> None:
     scene.reconcile(3)
     assert not scene.has(kinds.REPLICA_SET, "-1")
     assert not scene.has(kinds.MODEL_DEPLOYMENT)
-
-
-LABELS = names.managed_labels("llama", "of this life")
 
 
 def _life(scene: Scene) -> dict[str, str]:

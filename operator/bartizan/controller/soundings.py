@@ -1,0 +1,77 @@
+"""Asks guards again what they say of themselves: of a certificate, a store or a socket the cluster has no events.
+
+It costs the API server nothing: pods are asked where the last reconcile found them, and only an answer that differs
+from the one before makes a reconcile.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bartizan.controller.guards import GuardReport, Guards
+from bartizan.controller.next_look import GROWTH
+from bartizan.controller.rounds import survive
+from bartizan.controller.work_queue import Key
+
+Addresses = Mapping[str, str]
+Reports = Mapping[str, GuardReport | None]
+Enqueue = Callable[[Key], None]
+
+FIRST_SECONDS = 5.0
+"""How soon guards are asked again that have just said something new; the longer it lasts, the more rarely."""
+LONGEST_SECONDS = 30.0
+ROUND_SECONDS = 1.0
+ENDPOINTS_AT_ONCE = 8
+"""Guards that hang on purpose hold up no more than their part of a round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an endpoint's guards said, since when, and when they are asked again."""
+
+    addresses: Addresses
+    reports: Reports
+    since: float
+    due: float
+
+
+class Soundings:
+    """Remembers what the guards of each endpoint said last."""
+
+    def __init__(self, guards: Guards, *, clock: Callable[[], float]) -> None:
+        self._guards = guards
+        self._clock = clock
+        self._said: dict[Key, _Said] = {}
+
+    def note(self, key: Key, addresses: Addresses, reports: Reports) -> None:
+        """What a reconcile has just been told."""
+        now, before = self._clock(), self._said.get(key)
+        since = before.since if before is not None and before.reports == reports else now
+        wait_seconds = min(max(FIRST_SECONDS, (now - since) * GROWTH), LONGEST_SECONDS)
+        self._said[key] = _Said(addresses, reports, since, now + wait_seconds)
+
+    def forget(self, key: Key) -> None:
+        self._said.pop(key, None)
+
+    async def run(self, enqueue: Enqueue) -> None:
+        """For ever; `enqueue` gets the endpoints whose guards say something else."""
+        while True:
+            await survive(self.look(enqueue), part="soundings")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def look(self, enqueue: Enqueue) -> None:
+        """Asks those whose time has come."""
+        now = self._clock()
+        due = {key: said for key, said in self._said.items() if said.addresses and said.due <= now}
+        slots = asyncio.Semaphore(ENDPOINTS_AT_ONCE)
+
+        async def sound(key: Key, said: _Said) -> None:
+            async with slots:
+                reports = await self._guards.ask_at(said.addresses)
+            if self._said.get(key) is not said:
+                return  # a reconcile has asked meanwhile, or the endpoint has gone
+            self.note(key, said.addresses, reports)
+            if reports != said.reports:
+                enqueue(key)
+
+        await asyncio.gather(*(sound(key, said) for key, said in due.items()))

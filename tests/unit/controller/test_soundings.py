@@ -1,0 +1,126 @@
+"""What guards say of themselves is asked again, though nothing happens in the cluster, and at no cost to it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from tests.unit.controller.fake_transport import FakeTransport
+from tests.unit.controller.reconciling import KEY, Scene
+
+from bartizan.controller.api import Api
+from bartizan.controller.guards import GuardReport, Guards, TlsReport
+from bartizan.controller.soundings import LONGEST_SECONDS, Soundings
+from bartizan.controller.work_queue import Key
+
+WELL = GuardReport("hash", "GuardReady", tls=TlsReport("TlsConfigured", "TlsConfigured", 1))
+ADDRESSES = {"llama-1": "192.0.2.1"}
+
+
+class Bench:
+    """One endpoint with one guard, which said `WELL`; time moves by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.report: GuardReport | None = WELL
+        self.asked: list[float] = []
+        self.told: list[Key] = []
+        self.is_overtaken = False
+        self.transport = FakeTransport()
+        self.soundings = Soundings(Guards(Api(self.transport), self._ask, clock=self._clock), clock=self._clock)
+        self.soundings.note(KEY, ADDRESSES, {"llama-1": WELL})
+
+    def _clock(self) -> float:
+        return self.now
+
+    async def _ask(self, address: str) -> GuardReport | None:
+        assert address == ADDRESSES["llama-1"]
+        self.asked.append(self.now)
+        if self.is_overtaken:
+            self.soundings.note(KEY, ADDRESSES, {"llama-1": self.report})
+        return self.report
+
+    def look(self, seconds: float = LONGEST_SECONDS) -> list[Key]:
+        """Whom it tells of after so many seconds."""
+        self.now += seconds
+        self.told.clear()
+        asyncio.run(self.soundings.look(self.told.append))
+        return list(self.told)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        replace(WELL, reason="SocketForbidden"),
+        replace(WELL, document_reason="DocumentAbsent"),
+        replace(WELL, limits_reason="StoreUnavailable"),
+        replace(WELL, tokenizer_reason="TokenizerAbsent"),
+        replace(WELL, tls=TlsReport("TlsPairRefused", "TlsConfigured", 1)),
+        replace(WELL, tls=TlsReport("TlsConfigured", "TlsExpiresSoon", 1)),
+    ],
+)
+def test_what_guards_say_anew_is_told_of_once_for_worse_and_for_better(report: GuardReport | None) -> None:
+    bench = Bench()
+    assert bench.look() == []
+    bench.report = report
+    assert [bench.look(), bench.look()] == [[KEY], []]
+    bench.report = WELL
+    assert [bench.look(), bench.look()] == [[KEY], []]
+    assert bench.transport.calls == [], "the API server is asked nothing"
+
+
+def test_what_lasts_is_asked_ever_more_rarely() -> None:
+    bench = Bench()
+    for _ in range(600):
+        bench.look(1)
+    waits = [later - sooner for sooner, later in zip(bench.asked, bench.asked[1:], strict=False)]
+    assert (bench.asked[0], waits[0], waits[-1]) == (5, 5, LONGEST_SECONDS)
+    assert waits == sorted(waits)
+
+
+def test_what_a_reconcile_has_asked_just_now_is_not_asked_again() -> None:
+    bench = Bench()
+    bench.now = LONGEST_SECONDS
+    bench.soundings.note(KEY, ADDRESSES, {"llama-1": WELL})
+    assert bench.look(1) == []
+    assert bench.asked == []
+
+
+def test_an_endpoint_that_has_gone_or_has_no_guard_is_not_asked() -> None:
+    bench = Bench()
+    bench.soundings.note(KEY, {}, {})
+    bench.look()
+    bench.soundings.note(KEY, ADDRESSES, {})
+    bench.soundings.forget(KEY)
+    bench.look()
+    assert bench.asked == []
+
+
+def test_an_answer_that_a_reconcile_overtook_counts_for_nothing() -> None:
+    bench = Bench()
+    bench.report = None
+    bench.is_overtaken = True
+    assert bench.look() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "condition", "word"),
+    [
+        (GuardReport("", "GuardReady", limits_reason="LimitsForgotten"), "LimitsExact", "LimitsForgotten"),
+        (GuardReport("", "SocketForbidden"), "Ready", "SocketForbidden"),
+    ],
+)
+def test_the_status_follows_what_guards_say(said: GuardReport, condition: str, word: str) -> None:
+    scene = Scene().settle()
+    scene.pod()
+    scene.reconcile()
+    newest = scene.endpoint["status"]["documentHash"]
+    scene.report = GuardReport(newest, "GuardReady")
+    assert scene.reconcile().requeue_after is None
+    scene.report = replace(said, document_hash=newest)
+    scene.seconds += LONGEST_SECONDS
+    told: list[Key] = []
+    asyncio.run(scene.tools.soundings.look(told.append))
+    assert told == [KEY]
+    scene.reconcile()
+    assert any(word in text for text in scene.condition(condition))
