@@ -32,7 +32,7 @@ class Answer(Protocol):
 
 
 class Asked(NamedTuple):
-    """What the request says of how to read its answer; `is_read`: whole, if it is no stream. `most_output` in tokens."""
+    """What the request says of how to read its answer; `is_read`: whole, if it is no stream. Output in tokens."""
 
     wants_stream: bool
     shows_usage: bool
