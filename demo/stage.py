@@ -41,8 +41,8 @@ class Stage:
     """The namespaces that may hold endpoints."""
 
     def environment(self) -> dict[str, str]:
-        """For commands that the user could type: kubectl and helm on the path, the cluster as the current one."""
-        folders = {str(tool("kubectl").parent), str(tool("helm").parent)}
+        """For commands that the user could type: their programs on the path, the cluster as the current one."""
+        folders = {str(tool("kubectl").parent), str(tool("helm").parent), str(Path(sys.executable).parent)}
         path = os.pathsep.join([*sorted(folders), os.environ["PATH"]])
         return {**os.environ, "PATH": path, "KUBECONFIG": str(self.cluster.kubeconfig)}
 

@@ -74,6 +74,18 @@ def limit_tokens(scenes: Scenes) -> None:
     scenes.check(re.search(r"RateLimitError 429: Too many tokens.* Retry-After: \d+", asked), "the third must wait")
 
 
+def audit(scenes: Scenes) -> None:
+    scenes.title("What the guard has written down: who asked, what was decided, what it cost, and not a word of it")
+    logs = f"kubectl logs {NS} -l bartizan.dev/endpoint=demo -c bartizan-guard"
+    told = scenes.run(f"{logs} --tail=2")
+    lines = [json.loads(line) for line in told.splitlines()]
+    scenes.check(all(line["audit"] in ("decision", "outcome") for line in lines), "a decision, and how it went out")
+    scenes.check("/count" not in told and "hello" not in told, "and nothing of what was said")
+    scenes.say("Each line holds the hash of the one before: a line that is changed or taken out shows.")
+    verified = scenes.run(f"{logs} --tail=-1 | bartizan audit verify", in_shell=True)
+    scenes.check("whole" in verified, "the chain is whole")
+
+
 def scan(scenes: Scenes) -> None:
     scenes.title("Round the guard, straight to the pod: nothing")
     address = scenes.stage.kubectl("get", "pod", "-n", NAMESPACE, "-l", "bartizan.dev/endpoint=demo", "-o", _IP).strip()
@@ -140,6 +152,7 @@ SCENES: tuple[Callable[[Scenes], None], ...] = (
     refuse_paths,
     limit,
     limit_tokens,
+    audit,
     scan,
     attack,
     rotate,

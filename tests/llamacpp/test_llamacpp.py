@@ -150,5 +150,6 @@ def test_a_prompt_too_long_for_the_server_is_the_servers_own_word(guard: Guard) 
     for stream in (False, True):
         answer = guard.ask({"model": "demo", "messages": messages, "stream": stream})
         assert answer.status == 400
-        assert answer.json()["error"]["type"] == "exceed_context_size_error"
+        assert answer.code == "context_length_exceeded"
+        assert "context size" in answer.json()["error"]["message"]
         assert _outcome(guard, answer.headers["X-Request-Id"])["outputTokens"] == 0

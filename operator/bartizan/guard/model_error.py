@@ -20,13 +20,15 @@ _REFUSED = "The model refuses this request."
 _PLACE = Place(0, (("error",),))
 CODES = frozenset(
     (
-        *("context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "content_filter"),
+        *("context_length_exceeded", "string_above_max_length", "content_filter"),
         *("invalid_request_error", "invalid_value", "invalid_type", "missing_required_parameter"),
         *("unknown_parameter", "unsupported_parameter", "unsupported_value"),
         *("rate_limit_exceeded", "insufficient_quota"),
     )
 )
 """Codes that clients act upon."""
+_OTHER_WORDS = {"exceed_context_size_error": "context_length_exceeded"}
+"""llama.cpp's word for it is a type."""
 
 
 class ModelError(NamedTuple):
@@ -48,7 +50,8 @@ def read(status: int, body: bytes, inspector: Inspector) -> ModelError:
     error = said.get("error")
     holder = error if isinstance(error, dict) else said
     message = _message(holder) or (error if isinstance(error, str) else "") or _REFUSED
-    codes = [word for name in ("code", "type") if isinstance(word := holder.get(name), str) and word in CODES]
+    said_codes = (word for name in ("code", "type") if isinstance(word := holder.get(name), str))
+    codes = [known for word in said_codes if (known := _OTHER_WORDS.get(word, word)) in CODES]
     return ModelError(status, answer_json.show(inspector, _PLACE, message[:MAX_MESSAGE]), codes[0] if codes else None)
 
 

@@ -55,7 +55,7 @@ def test_the_message_goes_through_the_seam_and_has_a_bound() -> None:
     ("said", "code"),
     [
         ({"code": "context_length_exceeded"}, "context_length_exceeded"),
-        ({"code": 400, "type": "exceed_context_size_error"}, "exceed_context_size_error"),
+        ({"code": 400, "type": "exceed_context_size_error"}, "context_length_exceeded"),
         ({"code": "a word of its own", "type": ["invalid_value"]}, None),
     ],
 )
