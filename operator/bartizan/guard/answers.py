@@ -13,10 +13,12 @@ from bartizan.guard.tally import AnswerError, Tally
 from bartizan.guard.upstream_connection import broken
 from bartizan.policy.reasons import Reason
 
-MAX_WHOLE_BYTES = 8 << 20
-"""An answer with text that comes whole is read whole, before any of it goes on."""
 SMALL_BYTES = 4 << 10
 """Answers up to here are bounded by the number of connections, and not counted."""
+COUNTED_BYTES = 64 << 10
+MAX_OBJECTS = 1 << 18
+MAX_VALUES = 1 << 20
+"""Of an answer that has more bytes. Log probabilities, the richest that models give, have fewer in all that is read."""
 TAIL_BYTES = 512
 """Of an answer without text, where the server says at its end what it used."""
 SLACK_TOKENS = 8
@@ -63,7 +65,10 @@ class Reader(NamedTuple):
         return Streamed(reader, self.tally, self.asked.most_output)
 
     def whole(self) -> "Whole":
-        return Whole(self.room, lambda body: self.reading.whole(body, self.inspector, self.tally))
+        def read(body: bytes) -> bytes:
+            return self.reading.whole(body, self.inspector, self.tally)
+
+        return Whole(self.room, read, most=self.reading.most_bytes)
 
     def error(self, status: int) -> "Whole":
         def told(body: bytes) -> bytes:
@@ -114,7 +119,7 @@ class Whole:
 
     __slots__ = ("_kept", "_most", "_read", "_room", "_taken")
 
-    def __init__(self, room: Room, read: Callable[[bytes], bytes], *, most: int = MAX_WHOLE_BYTES) -> None:
+    def __init__(self, room: Room, read: Callable[[bytes], bytes], *, most: int) -> None:
         self._room = room
         self._read = read
         self._most = most
@@ -124,16 +129,21 @@ class Whole:
     def piece(self, data: bytes) -> bytes:
         self._kept += data
         if len(self._kept) > SMALL_BYTES:
-            self._take()
+            self._judge(len(self._kept))
         return b""
 
     def end(self) -> bytes:
         body = bytes(self._kept)
         self._kept.clear()
+        if len(body) > COUNTED_BYTES:
+            _judge_values(body)
         try:
-            return self._read(body)
+            out = self._read(body)
         except AnswerError as error:
             raise broken() from error
+        if len(out) > SMALL_BYTES:  # written anew, it may be longer than it came
+            self._judge(len(out))
+        return out
 
     def release(self) -> None:
         """It was sent, or refused. Safe to call again."""
@@ -141,11 +151,15 @@ class Whole:
             self._room.budget.give_back(self._taken, self._room.client)
             self._taken = 0
 
-    def _take(self) -> None:
+    def _judge(self, size: int) -> None:
         """Raises Refusal where it is too long, or where too many wait already for callers that do not read."""
-        size = len(self._kept)
         if size > self._most:
             raise broken(f"The model's answer has more than {self._most} bytes; ask for less, or for a stream.")
+        self._hold(size)
+
+    def _hold(self, size: int) -> None:
+        if size <= self._taken:
+            return
         try:
             self._room.budget.take(size - self._taken, self._room.client)
         except Refusal:
@@ -153,6 +167,12 @@ class Whole:
             self._kept.clear()
             raise
         self._taken = size
+
+
+def _judge_values(body: bytes) -> None:
+    """Read, a value takes many times its bytes: those of 8 MiB could take all the memory that there is."""
+    if body.count(b"{") > MAX_OBJECTS or body.count(b",") + body.count(b"[") > MAX_VALUES:
+        raise broken("The model's answer has more values than are read; ask for less, or for a stream.")
 
 
 class Opaque:

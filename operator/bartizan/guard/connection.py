@@ -150,6 +150,7 @@ class ClientConnection(asyncio.Protocol):
         """Gone, though the transport stays until the caller has read what was written: nothing may wait for that."""
         if self._task is not None and self._is_answering:
             self._task.cancel()
+            self._forsake()
         self._enter(State.CLOSING)
 
     def pause_writing(self) -> None:
@@ -337,4 +338,14 @@ class ClientConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         self._source = None
+        self._forsake()
         self.close()
+
+    def let_go_of_source(self) -> None:
+        """It has given all that this caller gets, and may serve another."""
+        self._source = None
+
+    def _forsake(self) -> None:
+        """Drop what is left of an answer that ends now: from here on nobody counts what waits for the caller."""
+        if self._transport.get_write_buffer_size() > MAX_LEFT_BYTES:
+            self.abort(self.lost_because)

@@ -15,7 +15,7 @@ _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/
 _PORT = rb"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?[0-9]{1,4}"
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\])(?::(?:%b))?" % _PORT)
 """A name, an IPv4 or an IPv6 address, and a port (RFC 9112, 3.2; RFC 3986, 3.2.2). What no client sends is left out:
-percent encoding, commas and their kind, a port that is empty."""
+percent encoding, commas and their kind, an address's zone, a port that is empty."""
 
 
 def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
@@ -48,7 +48,7 @@ def _judge_framing(head: Head) -> None:
 
 @lru_cache(maxsize=4)  # clients call an endpoint by few names: most requests cost one look
 def _is_host(value: bytes) -> bool:
-    found = _HOST.fullmatch(value)
+    found = _HOST.fullmatch(value.rstrip(b" \t"))  # which the parser leaves there
     if found is None:
         return False
     return found["ipv6"] is None or _is_ipv6(found["ipv6"].decode("ascii"))

@@ -14,7 +14,6 @@ import uvloop
 
 from bartizan.guard import listener as listeners
 from bartizan.guard import log, settings, status
-from bartizan.guard.answers import MAX_WHOLE_BYTES
 from bartizan.guard.audit import Audit, SinkError
 from bartizan.guard.audit_sink import DescriptorSink
 from bartizan.guard.budgets import Budgets
@@ -31,6 +30,7 @@ from bartizan.guard.limits_memory import LimitsMemory, boot_id
 from bartizan.guard.listener import Listener, Wrap
 from bartizan.guard.metrics import Metrics
 from bartizan.guard.pipeline import Gate, Pipeline
+from bartizan.guard.profiles.contract import MAX_WHOLE_BYTES
 from bartizan.guard.rates import Rates
 from bartizan.guard.request import Budget
 from bartizan.guard.settings import Bounds, Settings

@@ -295,6 +295,9 @@ class Pipeline:
                 self._gate.audit.decision(visit.described(reason, reply.status or None))
         except SinkError:
             self._gate.metrics.audit_lost.inc()
+        except Exception as error:  # noqa: BLE001 -- a line that cannot be written must be missed, and the rest counted
+            log.fault("fault while writing the audit", error, request=visit.request_id)
+            self._gate.metrics.audit_lost.inc()
         self._gate.metrics.request_ended(visit.route, reason)
         if visit.operation is not None:
             self._count_answer(visit, reply, visit.operation, reason, spent)

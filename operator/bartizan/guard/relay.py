@@ -19,7 +19,7 @@ Any other 4xx is between guard and model, and the guard's own to answer for. A 4
 a good key, a 404 or 405 look for another path, a 408 send again what arrived whole: SDKs raise an error of its own for
 each.
 """
-_TO_COME_AGAIN = frozenset({429, 503})
+_TO_COME_AGAIN = frozenset({429, 503, 529})
 _LATER = JSON + b"Retry-After: %d\r\n" % UNAVAILABLE_RETRY_SECONDS
 """Without it SDKs wait as they see fit, and some not at all."""
 _SERVER_ERRORS = range(500, 600)

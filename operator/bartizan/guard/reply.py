@@ -29,6 +29,8 @@ class Wire(Protocol):
 
     def take_from(self, source: Source) -> None: ...
 
+    def let_go_of_source(self) -> None: ...
+
     def finish(self) -> None: ...
 
     def will_close(self) -> bool: ...
@@ -87,11 +89,15 @@ class Reply:
 
     def whole(self, status: int, header: bytes, body: bytes) -> None:
         """Each line of `header` with its end."""
-        self.put(status, header, body)
+        self._put(status, header, body)
         self._finish()
 
     def put(self, status: int, header: bytes, body: bytes) -> None:
-        """As `whole`, but for the `end`, which waits until the caller has read it."""
+        """As `whole`, but for the `end`, which waits until the caller has read it; its source has given all."""
+        self._wire.let_go_of_source()
+        self._put(status, header, body)
+
+    def _put(self, status: int, header: bytes, body: bytes) -> None:
         self.status = status
         head = self._head(status, header, b"Content-Length: %d\r\n" % len(body))
         if self.has_body:

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from bartizan.policy.tokens import Amount
 
+MOST_SAID = 1 << 53
+"""Tokens: what every reader of the audit takes for a whole number."""
+
 
 class AnswerError(ValueError):
     """What the server sent is no answer of its protocol."""
@@ -22,7 +25,7 @@ SILENCE = Said(None, None)
 
 def figure(said: object) -> int | None:
     """One of the server's figures; raises AnswerError where it is none."""
-    if said is None or (type(said) is int and said >= 0):
+    if said is None or (type(said) is int and 0 <= said <= MOST_SAID):
         return said
     raise AnswerError("usage without whole numbers")
 

@@ -72,6 +72,8 @@ class Wire:
 
     def take_from(self, source: Source) -> None: ...
 
+    def let_go_of_source(self) -> None: ...
+
     def finish(self) -> None:
         assert not self.is_cut, "finished and cut"
         self.has_finished = True

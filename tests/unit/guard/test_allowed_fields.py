@@ -72,6 +72,8 @@ def test_a_json_schema_names_its_own_properties(guard: Guard, model: Model) -> N
     schema = {"type": "object", "properties": {"model": {"type": "string"}, "file": {"properties": {"n": {}}}}}
     assert guard.ask(chat("x", guided_json=schema)).status == 200
     assert json.loads(model.received()[-1]["body"])["guided_json"] == schema
+    within = {"structured": {"json": schema}, "grammar": {"value": {"$defs": {"store": {}}}}}
+    assert guard.ask(chat("x", chat_template_kwargs=within)).status == 200, "wherever the schema stands"
 
 
 def test_langchain_asks_for_what_a_server_knows_beyond_the_protocol(guard: Guard, model: Model) -> None:

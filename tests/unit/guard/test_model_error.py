@@ -63,6 +63,12 @@ def test_codes_that_clients_know_go_on_and_no_others(said: dict[str, object], co
     assert read({"error": {"message": "no", **said}}).code == code
 
 
+def test_half_a_character_that_a_server_has_cut_is_told_too() -> None:
+    body = b'{"error":{"message":"cut \\ud83d"}}'
+    for tell in (openai.model_error, anthropic.model_error, kserve.model_error):
+        assert b"cut \\ud83d" in tell(model_error.read(400, body, LetPass()), "req_1")
+
+
 @pytest.mark.parametrize(
     ("tell", "expected"),
     [

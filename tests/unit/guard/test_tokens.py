@@ -337,6 +337,87 @@ def test_callers_who_read_no_answer_hold_no_more_than_their_share_of_memory(tmp_
         eventually(lambda: guard.ask(chat(), key=credential("batch").reveal()).status == 200, "there is room again")
 
 
+LARGE = json.dumps({"choices": [{"index": 0, "text": "x" * (7 << 20)}]}).encode()
+
+
+def test_who_closes_its_half_leaves_nothing_of_its_answer_behind(tmp_path: Path) -> None:
+    """Its slot and its share are free then, and so must be the memory."""
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(LARGE)) as server,
+        running.guard(tmp_path, server.upstream, given=limited(1_000_000_000)) as guard,
+        contextlib.ExitStack() as opened,
+    ):
+        before = guard.rss_mib()
+        for _ in range(12):
+            sock = opened.enter_context(guard.connect())
+            sock.sendall(request_bytes(json.dumps(chat()).encode()))
+            assert sock.recv(12) == b"HTTP/1.1 200"
+            sock.shutdown(socket.SHUT_WR)
+            eventually(lambda: guard.audit()[-1]["reason"] == "ClientGone", "its request has ended")
+        assert guard.rss_mib() - before < 6 * 7, "the share of one client, and one answer that is being read"
+
+
+def test_a_caller_that_reads_late_has_no_hand_in_the_answer_of_the_next(tmp_path: Path) -> None:
+    """The model's connection serves another by then: who resumed it would have all of that answer in memory."""
+    embeddings = b'{"data":[' + b"0.25," * (20 << 20) + b"0]}"
+    terms = limited(1_000_000_000)
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(LARGE), stays=True) as server,
+        running.guard(tmp_path, server.upstream, given=terms) as guard,
+        _sipping(guard) as first,
+        _sipping(guard) as second,
+    ):
+        first.sendall(request_bytes(json.dumps(chat()).encode()))
+        assert first.recv(12) == b"HTTP/1.1 200"
+        server.answer = scripted.whole(embeddings)
+        asked = json.dumps({"model": "demo", "input": "x"}).encode()
+        second.sendall(request_bytes(asked, path=b"/v1/embeddings"))
+        assert second.recv(12) == b"HTTP/1.1 200"
+        assert server.connections == 1, "the same connection to the model"
+        before = guard.rss_mib()
+        read = 0
+        while read < 7 << 20:
+            read += len(first.recv(1 << 20))
+        for _ in range(300):
+            assert guard.status()  # each is a turn of its loop
+        assert guard.rss_mib() - before < 10
+
+
+def test_figures_that_no_reader_takes_for_numbers_are_no_usage(tmp_path: Path) -> None:
+    absurd = {"usage": {"prompt_tokens": 1, "completion_tokens": 10**30}}
+    whole = scripted.whole(json.dumps({"choices": [{"index": 0, "text": "x"}], **absurd}).encode())
+    with (
+        scripted.scripted(tmp_path / "m.sock", whole) as server,
+        running.guard(tmp_path, server.upstream, given=limited()) as guard,
+    ):
+        assert guard.ask(chat()).status == 502
+        assert outcome(guard)["reason"] == "UpstreamBroken"
+
+
+@pytest.mark.parametrize("bomb", [b"{}," * (1 << 19), b"[]," * (1 << 20), b"0," * (3 << 20)])
+def test_an_answer_of_millions_of_values_is_not_read(tmp_path: Path, bomb: bytes) -> None:
+    body = b'{"choices":[' + bomb + b"{}]}"
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(body)) as server,
+        running.guard(tmp_path, server.upstream, given=limited()) as guard,
+    ):
+        before = guard.rss_mib()
+        assert guard.ask(chat()).status == 502
+        assert guard.rss_mib() - before < 40
+
+
+def test_an_answer_that_grows_while_it_is_written_anew_counts_as_it_goes_out(tmp_path: Path) -> None:
+    """In ASCII a letter takes up to twelve bytes."""
+    said = {"choices": [{"index": 0, "text": "\U0001f600" * (1 << 20)}], "an addition": 1}
+    body = json.dumps(said, ensure_ascii=False).encode()
+    with (
+        scripted.scripted(tmp_path / "m.sock", scripted.whole(body)) as server,
+        running.guard(tmp_path, server.upstream, given=limited()) as guard,
+    ):
+        assert len(body) < 5 << 20
+        assert guard.ask(chat()).status == 502
+
+
 def test_a_model_that_drips_is_cut_when_an_answer_has_taken_as_long_as_one_may(tmp_path: Path) -> None:
     with (
         _dripping(tmp_path / "m.sock") as upstream,
@@ -357,6 +438,15 @@ def test_a_caller_that_sips_a_whole_answer_is_cut_when_it_has_taken_as_long_as_o
         sock.sendall(request_bytes(json.dumps(chat()).encode()))
         eventually(lambda: sock.recv(4096) and guard.audit()[-1].get("reason") == "ClientTooSlow", "it is cut")
         assert guard.ask(chat()).status == 200
+
+
+def _sipping(guard: Guard) -> socket.socket:
+    """A caller whose kernel takes hardly anything for it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(running.DEADLINE_SECONDS)
+    sock.connect(("127.0.0.1", guard.port))
+    return sock
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ def test_what_the_model_says_of_a_request_is_told_in_our_form(server: Scripted, 
     assert (error["message"] == "in its own words") == is_about_the_request
     assert error["code"] == ("context_length_exceeded" if is_about_the_request else None)
     assert error.keys() == {"message", "type", "param", "code"}
-    assert got.headers.get("Retry-After") == ("2" if status in (429, 503) else None)
+    assert got.headers.get("Retry-After") == ("2" if status in (429, 503, 529) else None)
     assert [line["reason"] for line in before.audited(got.headers["X-Request-Id"])] == ["Allowed", "Completed"]
 
 

@@ -9,9 +9,9 @@ import orjson
 
 from bartizan.guard.costs import Account
 from bartizan.guard.model_error import ModelError
+from bartizan.guard.profiles import answer_json, media
 from bartizan.guard.profiles import anthropic_answers as answers
 from bartizan.guard.profiles import anthropic_schema as schema
-from bartizan.guard.profiles import media
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
 from bartizan.guard.refusal import STATUS, Refusal
 from bartizan.guard.request import Head
@@ -35,6 +35,7 @@ _TYPES: Mapping[int, str] = {
     502: "api_error",
     503: "overloaded_error",
     504: "timeout_error",
+    529: "overloaded_error",
 }
 """Anthropic's types of errors, by status; of all others it is invalid_request_error."""
 _SERVER = 500
@@ -62,7 +63,7 @@ def model_error(error: ModelError, request_id: str) -> bytes:
     """As a refusal's."""
     kind = _TYPES.get(error.status, "api_error" if error.status >= _SERVER else "invalid_request_error")
     said = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
-    return orjson.dumps(said)
+    return answer_json.encode(said)
 
 
 def _error(reason: Reason) -> bytes:
@@ -75,7 +76,7 @@ _ERRORS = {reason: _error(reason) for reason in STATUS}
 
 
 _READING = Reading(answers.EventReader, answers.read_whole, answers.nothing_said, answers.error_event, model_error)
-_COUNTING = replace(_READING, whole=answers.read_count)
+_COUNTING = replace(_READING, whole=answers.read_count, most_bytes=4 << 10)
 _MESSAGES = Route(
     "messages",
     b"POST",

@@ -17,6 +17,9 @@ from bartizan.guard.tally import Said, Tally
 from bartizan.policy.capabilities import Capability
 from bartizan.policy.media import MediaTerms
 
+MAX_WHOLE_BYTES = 8 << 20
+"""An answer with text that comes whole is read whole, before any of it goes on."""
+
 
 class StreamReader(Protocol):
     """Reads one stream's events; `is_done` once the protocol's last one has come."""
@@ -49,6 +52,8 @@ class Reading:
     error_event: Callable[[bytes], bytes]
     error_body: Callable[[ModelError, str], bytes]
     """A model's error, told whole in the protocol's words, with the request's id."""
+    most_bytes: int = MAX_WHOLE_BYTES
+    """Of an answer that comes whole."""
 
 
 @dataclass(frozen=True, slots=True)

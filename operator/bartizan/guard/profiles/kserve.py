@@ -43,7 +43,7 @@ def refusal_body(refusal: Refusal, _request_id: str) -> bytes:
 
 def model_error(error: ModelError, _request_id: str) -> bytes:
     """As a refusal's."""
-    return orjson.dumps({"error": error.message})
+    return answer_json.encode({"error": error.message})
 
 
 def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:

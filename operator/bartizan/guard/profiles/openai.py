@@ -8,7 +8,7 @@ import orjson
 
 from bartizan.guard.costs import Account
 from bartizan.guard.model_error import ModelError
-from bartizan.guard.profiles import media, responses_answers, responses_schema
+from bartizan.guard.profiles import answer_json, media, responses_answers, responses_schema
 from bartizan.guard.profiles import openai_answers as answers
 from bartizan.guard.profiles import openai_schema as schema
 from bartizan.guard.profiles.contract import Profile, Reading, Route, Terms
@@ -59,7 +59,7 @@ def refusal_body(refusal: Refusal, _request_id: str = "") -> bytes:
 def model_error(error: ModelError, _request_id: str) -> bytes:
     """As a refusal's."""
     said = {"message": error.message, "type": _type(error.status), "param": None, "code": error.code}
-    return orjson.dumps({"error": said})
+    return answer_json.encode({"error": said})
 
 
 def _type(status: int) -> str:

@@ -215,13 +215,17 @@ class Free:
             raise _unknown(path + hidden)
 
 
+_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Below these a JSON schema has the caller's own names, wherever the schema stands."""
+
+
 def _hidden(value: Any, never: Container[str], *, is_deep: bool) -> str:  # noqa: ANN401
     """Where below the value one of the names stands, or nothing; the parser bounds how deep that may be."""
     if type(value) is dict:
         for name, item in value.items():
             if name in never:
                 return f".{name}"
-            if is_deep and (below := _hidden(item, never, is_deep=True)):
+            if is_deep and name not in _OF_SCHEMAS and (below := _hidden(item, never, is_deep=True)):
                 return f".{name[:MAX_SHOWN]}{below}"
     elif type(value) is list:
         for index, item in enumerate(value):

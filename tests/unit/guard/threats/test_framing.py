@@ -94,7 +94,7 @@ def test_t28_an_odd_host_is_refused(guard: Guard, host: bytes) -> None:
     "host",
     [b"guard", b"localhost", b"LocalHost:80", b"svc.ns.svc:8080", b"svc.ns.svc.cluster.local.", b"my_svc.ns", b"a-b~c",
      b"10.0.0.1", b"10.0.0.1:8080", b"[fd00::1]", b"[fd00::1]:8080", b"[FD00::A]:0", b"[::]", b"[::ffff:10.0.0.1]:80",
-     b"a:65535", b"x" * 255 + b":65535"],
+     b"a:65535", b"x" * 255 + b":65535", b"guard:8080 \t "],
 )  # fmt: skip
 def test_t28_a_host_that_clients_send_reaches_the_guards_own_answer(guard: Guard, host: bytes) -> None:
     head = request_bytes(b"", b"Host: " + host, b"Content-Length: 0", path=b"/v1/models", method=b"GET")
