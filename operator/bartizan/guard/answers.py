@@ -1,6 +1,5 @@
 """How an answer's bytes are read on their way: as events, whole, or not at all; each counts what it has cost."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from bartizan.guard import event_stream, model_error
@@ -16,6 +15,7 @@ from bartizan.policy.reasons import Reason
 SMALL_BYTES = 4 << 10
 """Answers up to here are bounded by the number of connections, and not counted."""
 COUNTED_BYTES = 64 << 10
+_OK = 200
 MAX_OBJECTS = 1 << 18
 MAX_VALUES = 1 << 20
 """Of an answer that has more bytes. Log probabilities, the richest that models give, have fewer in all that is read."""
@@ -42,21 +42,15 @@ class Asked(NamedTuple):
     most_output: int
 
 
-class Room(NamedTuple):
-    """What may be held of answers that came whole, of all callers and of this one."""
-
-    budget: Budget
-    client: str
-
-
 class Reader(NamedTuple):
-    """Chooses how to read one answer."""
+    """Chooses how to read one answer. What is held of it counts against `budget`, as the `client`'s."""
 
     asked: Asked
     reading: Reading
     inspector: Inspector
     tally: Tally
-    room: Room
+    budget: Budget
+    client: str
     request_id: str
 
     def events(self) -> Answer:
@@ -64,20 +58,17 @@ class Reader(NamedTuple):
         reader = self.reading.stream(self.inspector, self.tally, self.asked.shows_usage)
         return Streamed(reader, self.tally, self.asked.most_output)
 
-    def whole(self) -> "Whole":
-        def read(body: bytes) -> bytes:
-            return self.reading.whole(body, self.inspector, self.tally)
-
-        return Whole(self.room, read, most=self.reading.most_bytes)
-
-    def error(self, status: int) -> "Whole":
-        def told(body: bytes) -> bytes:
-            return self.reading.error_body(model_error.read(status, body, self.inspector), self.request_id)
-
-        return Whole(self.room, told, most=model_error.MAX_BYTES)
+    def whole(self, status: int) -> "Whole":
+        return Whole(self, status, self.reading.most_bytes if status == _OK else model_error.MAX_BYTES)
 
     def opaque(self) -> Answer:
         return Opaque(self.reading, self.tally)
+
+    def read(self, status: int, body: bytes) -> bytes:
+        """What goes to the caller for a whole answer of the model's; raises AnswerError, and the seam's Refusal."""
+        if status == _OK:
+            return self.reading.whole(body, self.inspector, self.tally)
+        return self.reading.error_body(model_error.read(status, body, self.inspector), self.request_id)
 
 
 class Streamed:
@@ -115,13 +106,13 @@ class Streamed:
 
 
 class Whole:
-    """An answer in one piece at its end. Its bytes count against the `room` until it is let go."""
+    """An answer in one piece at its end. Its bytes count against the reader's budget until it is let go."""
 
-    __slots__ = ("_kept", "_most", "_read", "_room", "_taken")
+    __slots__ = ("_kept", "_most", "_reader", "_status", "_taken")
 
-    def __init__(self, room: Room, read: Callable[[bytes], bytes], *, most: int) -> None:
-        self._room = room
-        self._read = read
+    def __init__(self, reader: Reader, status: int, most: int) -> None:
+        self._reader = reader
+        self._status = status
         self._most = most
         self._kept = bytearray()
         self._taken = 0
@@ -138,7 +129,7 @@ class Whole:
         if len(body) > COUNTED_BYTES:
             _judge_values(body)
         try:
-            out = self._read(body)
+            out = self._reader.read(self._status, body)
         except AnswerError as error:
             raise broken() from error
         if len(out) > SMALL_BYTES:  # written anew, it may be longer than it came
@@ -148,7 +139,7 @@ class Whole:
     def release(self) -> None:
         """It was sent, or refused. Safe to call again."""
         if self._taken:
-            self._room.budget.give_back(self._taken, self._room.client)
+            self._reader.budget.give_back(self._taken, self._reader.client)
             self._taken = 0
 
     def _judge(self, size: int) -> None:
@@ -161,7 +152,7 @@ class Whole:
         if size <= self._taken:
             return
         try:
-            self._room.budget.take(size - self._taken, self._room.client)
+            self._reader.budget.take(size - self._taken, self._reader.client)
         except Refusal:
             self.release()  # at once: others that grow in the same turn of the loop must not fail for this one
             self._kept.clear()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bartizan.guard import allowance, body, front, identity, log, refusal, trace_context
-from bartizan.guard.answers import Asked, Reader, Room
+from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.audit import Audit, SinkError, Value
 from bartizan.guard.budgets import Budgets
 from bartizan.guard.document_watch import DocumentWatch
@@ -245,8 +245,9 @@ class Pipeline:
         asked = Asked(visit.wants_stream, visit.shows_usage, is_read, visit.most.output)
         visit.reading = route.reading
         visit.operation = Operation(route.operation, enforcement.profile.provider, enforcement.document.model)
-        room = Room(self._gate.answers, visit.client)
-        reader = Reader(asked, route.reading, inspector, visit.tally, room, visit.request_id)
+        reader = Reader(
+            asked, route.reading, inspector, visit.tally, self._gate.answers, visit.client, visit.request_id
+        )
         relay = Relay(reply, reader, self._gate.turn, sent=request.release, clock=self._gate.clock)
         header = enforcement.profile.upstream_header + (visit.trace.header if visit.trace else b"")
         began, within = self._gate.clock(), self._gate.upstream.most_seconds(enforcement.document.max_stream_seconds)

@@ -80,14 +80,14 @@ class Relay:
             self._reply.is_stream = self._awaits_token = True
             self._reply.start(head.status, _EVENTS_HEADER, length=None)
         elif head.status == _OK and kind == _JSON and self._reader.asked.is_read:
-            self._answer = self._whole = self._reader.whole()
+            self._answer = self._whole = self._reader.whole(_OK)
         elif head.status == _OK and kind == _JSON:
             self._answer = self._reader.opaque()
             self._reply.start(head.status, JSON, length=head.length)
         else:
             self.is_error = head.status != _OK
             if kind == _JSON and self._passes_error(head.status):
-                self._answer = self._whole = self._reader.error(head.status)
+                self._answer = self._whole = self._reader.whole(head.status)
                 self._status = head.status
                 return
             raise broken("The model's answer is not what was asked for.")

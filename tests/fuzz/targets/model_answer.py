@@ -19,7 +19,7 @@ from tests.fuzz.wire_words import WORDS
 from tests.unit.guard.scripted import chunked, whole
 
 from bartizan.guard import model_error
-from bartizan.guard.answers import Asked, Reader, Room
+from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.profiles import openai
 from bartizan.guard.refusal import STATUS, Refusal
@@ -151,7 +151,7 @@ async def _exchange(manners: int, cut: list[bytes], wire: Wire) -> Refusal | Non
     connection = UpstreamConnection(_SOCKET, answer_seconds=60)
     connection.connection_made(cast("asyncio.Transport", Transport()))
     asked = Asked(bool(manners & STREAMS), shows_usage=False, is_read=bool(manners & ANSWERS_TEXT), most_output=8)
-    reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Room(Budget(1 << 20, each=1 << 20), ""), "req_1")
+    reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Budget(1 << 20, each=1 << 20), "", "req_1")
     turn = Turn(1.0, lambda _: None, clock=time.monotonic)
     relay = Relay(Reply(wire, "req_1", has_body=True), reader, turn, sent=lambda: None, clock=time.monotonic)
     done = connection.send(b"", relay, within=60)

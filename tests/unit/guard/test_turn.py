@@ -13,7 +13,7 @@ from tests.unit.guard import running
 from tests.unit.guard.running import Model, chat, eventually, read_all, request_bytes
 from tests.unit.guard.stand import Stand, Wire
 
-from bartizan.guard.answers import Asked, Reader, Room
+from bartizan.guard.answers import Asked, Reader
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.profiles import openai
 from bartizan.guard.refusal import Refusal
@@ -78,7 +78,7 @@ def test_a_long_piece_of_an_answer_counts_and_a_tokens_event_costs_nothing(size:
     clock = Clock()
     turn = Turn(0.5, lambda _: None, clock=clock)
     asked = Asked(wants_stream=False, shows_usage=False, is_read=True, most_output=8)
-    reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Room(Budget(1 << 20, each=1 << 20), ""), "req_1")
+    reader = Reader(asked, openai.CHOICES, LetPass(), Tally(), Budget(1 << 20, each=1 << 20), "", "req_1")
 
     async def work() -> None:
         relay = Relay(Reply(Wire(), "req_1", has_body=True), reader, turn, sent=lambda: None, clock=clock)
