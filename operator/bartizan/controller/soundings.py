@@ -20,6 +20,8 @@ Enqueue = Callable[[Key], None]
 FIRST_SECONDS = 5.0
 """How soon guards are asked again that have just said something new; the longer it lasts, the more rarely."""
 LONGEST_SECONDS = 30.0
+QUIET_SECONDS = 120.0
+"""Who says something new again sooner than this is asked half as often each time: it may say what it likes for ever."""
 ROUND_SECONDS = 1.0
 ENDPOINTS_AT_ONCE = 8
 """Guards that hang on purpose hold up no more than their part of a round."""
@@ -27,11 +29,12 @@ ENDPOINTS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What an endpoint's guards said, since when, and when they are asked again."""
+    """What an endpoint's guards said, since when, and when they are asked again: never sooner than `pause_seconds`."""
 
     addresses: Addresses
     reports: Reports
     since: float
+    pause_seconds: float
     due: float
 
 
@@ -46,9 +49,14 @@ class Soundings:
     def note(self, key: Key, addresses: Addresses, reports: Reports) -> None:
         """What a reconcile has just been told."""
         now, before = self._clock(), self._said.get(key)
-        since = before.since if before is not None and before.reports == reports else now
-        wait_seconds = min(max(FIRST_SECONDS, (now - since) * GROWTH), LONGEST_SECONDS)
-        self._said[key] = _Said(addresses, reports, since, now + wait_seconds)
+        since, pause_seconds = now, FIRST_SECONDS
+        if before is not None and before.reports == reports:
+            since, pause_seconds = before.since, before.pause_seconds
+        elif before is not None and now - before.since < QUIET_SECONDS:
+            are_the_same = before.addresses == addresses  # pods that come and go are events anyway
+            pause_seconds = min(before.pause_seconds * (2 if are_the_same else 1), LONGEST_SECONDS)
+        wait_seconds = min(max(pause_seconds, (now - since) * GROWTH), LONGEST_SECONDS)
+        self._said[key] = _Said(addresses, reports, since, pause_seconds, now + wait_seconds)
 
     def forget(self, key: Key) -> None:
         self._said.pop(key, None)

@@ -9,7 +9,7 @@ from tests.unit.controller.reconciling import KEY, Scene
 
 from bartizan.controller.api import Api
 from bartizan.controller.guards import GuardReport, Guards, TlsReport
-from bartizan.controller.soundings import LONGEST_SECONDS, Soundings
+from bartizan.controller.soundings import FIRST_SECONDS, LONGEST_SECONDS, Soundings
 from bartizan.controller.work_queue import Key
 
 WELL = GuardReport("hash", "GuardReady", tls=TlsReport("TlsConfigured", "TlsConfigured", 1))
@@ -76,6 +76,41 @@ def test_what_lasts_is_asked_ever_more_rarely() -> None:
     waits = [later - sooner for sooner, later in zip(bench.asked, bench.asked[1:], strict=False)]
     assert (bench.asked[0], waits[0], waits[-1]) == (5, 5, LONGEST_SECONDS)
     assert waits == sorted(waits)
+
+
+def test_a_guard_that_says_something_else_each_time_is_listened_to_ever_more_rarely() -> None:
+    """A reconcile, which asks it too, costs the API server much more than the question."""
+    bench, told = Bench(), 0
+    for second in range(3600):
+        bench.report = replace(WELL, reason=f"Odd{second}")
+        if bench.look(1):
+            told += 1
+            bench.soundings.note(KEY, ADDRESSES, {"llama-1": replace(WELL, reason=f"Other{second}")})
+    assert told <= 130
+
+
+def test_after_a_quiet_time_what_is_new_is_soon_asked_again() -> None:
+    bench = Bench()
+    for reason in ("OddOnce", "OddTwice", "OddAgain", "Odd"):
+        bench.report = replace(WELL, reason=reason)
+        assert bench.look() == [KEY]
+    for _ in range(5):
+        assert bench.look() == []
+    bench.report = WELL
+    assert bench.look() == [KEY]
+    bench.asked.clear()
+    bench.look(FIRST_SECONDS)
+    assert len(bench.asked) == 1
+
+
+def test_pods_that_come_and_go_make_nobody_wait_longer() -> None:
+    """They are events of their own, and a roll-out has many."""
+    bench = Bench()
+    for number in range(8):
+        bench.soundings.note(KEY, ADDRESSES | {f"old-{number}": "192.0.2.9"}, {"llama-1": WELL, f"old-{number}": None})
+    bench.soundings.note(KEY, ADDRESSES, {"llama-1": WELL})
+    bench.look(FIRST_SECONDS)
+    assert len(bench.asked) == 1
 
 
 def test_what_a_reconcile_has_asked_just_now_is_not_asked_again() -> None:
