@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from bartizan.controller.guards import GuardReport, Guards
 from bartizan.controller.next_look import GROWTH
 from bartizan.controller.rounds import survive
-from bartizan.controller.work_queue import Key
+from bartizan.controller.work_queue import Key, Priority
 
 Addresses = Mapping[str, str]
 Reports = Mapping[str, GuardReport | None]
-Enqueue = Callable[[Key], None]
+Enqueue = Callable[[Key, Priority], None]
 
 FIRST_SECONDS = 5.0
 """How soon guards are asked again that have just said something new; the longer it lasts, the more rarely."""
@@ -80,6 +80,6 @@ class Soundings:
                 return  # a reconcile has asked meanwhile, or the endpoint has gone
             self.note(key, said.addresses, reports)
             if reports != said.reports:
-                enqueue(key)
+                enqueue(key, Priority.RESYNC)  # a store's outage is thousands at once, and a user's edit goes before
 
         await asyncio.gather(*(sound(key, said) for key, said in due.items()))

@@ -10,7 +10,7 @@ from tests.unit.controller.reconciling import KEY, Scene
 from bartizan.controller.api import Api
 from bartizan.controller.guards import GuardReport, Guards, TlsReport
 from bartizan.controller.soundings import FIRST_SECONDS, LONGEST_SECONDS, Soundings
-from bartizan.controller.work_queue import Key
+from bartizan.controller.work_queue import Key, Priority
 
 WELL = GuardReport("hash", "GuardReady", tls=TlsReport("TlsConfigured", "TlsConfigured", 1))
 ADDRESSES = {"llama-1": "192.0.2.1"}
@@ -43,8 +43,12 @@ class Bench:
         """Whom it tells of after so many seconds."""
         self.now += seconds
         self.told.clear()
-        asyncio.run(self.soundings.look(self.told.append))
+        asyncio.run(self.soundings.look(self._tell))
         return list(self.told)
+
+    def _tell(self, key: Key, priority: Priority) -> None:
+        assert priority is Priority.RESYNC, "a store that is away for a thousand endpoints keeps nobody's edit waiting"
+        self.told.append(key)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_the_status_follows_what_guards_say(said: GuardReport, condition: str, w
     scene.report = replace(said, document_hash=newest)
     scene.seconds += LONGEST_SECONDS
     told: list[Key] = []
-    asyncio.run(scene.tools.soundings.look(told.append))
+    asyncio.run(scene.tools.soundings.look(lambda key, _: told.append(key)))
     assert told == [KEY]
     scene.reconcile()
     assert any(word in text for text in scene.condition(condition))
