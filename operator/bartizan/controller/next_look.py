@@ -31,19 +31,16 @@ class NextLook:
         self._since: dict[Key, tuple[str, float]] = {}
 
     def after(self, key: Key, findings: Findings, *, otherwise_seconds: float | None) -> Result:
-        """For an endpoint that lives; `otherwise_seconds` where it waits for nothing of its own."""
+        """For an endpoint that lives; `otherwise_seconds` is how long it may wait at most for other reasons."""
         states = findings.guard_states.values()
         is_behind = findings.waits_to_grow or GuardState.OUTDATED in states
+        seconds, priority = otherwise_seconds, Priority.RESYNC
         if is_behind and findings.document is not None:
-            return self._after_a_change(findings.document.version / 1000, findings)
-        if GuardState.UNREACHABLE in states:
-            return Result(self._lasting(key, "guards", BLOCKED_SECONDS), findings.error)
-        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
-            return Result(self._lasting(key, "names", BLOCKED_SECONDS), findings.error)
-        if findings.was_tried_in_vain:
-            return Result(self._lasting(key, "trial", BLOCKED_SECONDS), findings.error)
-        self.forget(key)
-        return Result(otherwise_seconds, findings.error)
+            seconds, priority = self._after_a_change(findings.document.version / 1000)
+        else:
+            seconds = self._while_it_lasts(key, findings)
+        waits = [wait for wait in (seconds, otherwise_seconds) if wait is not None]
+        return Result(min(waits, default=None), findings.error, priority)
 
     def at_the_end(self, key: Key) -> float:
         """Seconds, for an endpoint that is going and still has pods."""
@@ -52,10 +49,21 @@ class NextLook:
     def forget(self, key: Key) -> None:
         self._since.pop(key, None)
 
-    def _after_a_change(self, changed_at: float, findings: Findings) -> Result:
+    def _after_a_change(self, changed_at: float) -> tuple[float, Priority]:
         age_seconds = self._now() - changed_at
         seconds = min(max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH), LONGEST_SECONDS)
-        return Result(seconds, findings.error, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC)
+        return seconds, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC
+
+    def _while_it_lasts(self, key: Key, findings: Findings) -> float | None:
+        """None where nothing is wanting."""
+        if GuardState.UNREACHABLE in findings.guard_states.values():
+            return self._lasting(key, "guards", BLOCKED_SECONDS)
+        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
+            return self._lasting(key, "names", BLOCKED_SECONDS)
+        if findings.was_tried_in_vain:
+            return self._lasting(key, "trial", BLOCKED_SECONDS)
+        self.forget(key)
+        return None
 
     def _lasting(self, key: Key, what: str, first_seconds: float) -> float:
         now = self._now()
