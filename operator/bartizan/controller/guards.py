@@ -23,6 +23,9 @@ ASK_TIMEOUT_SECONDS = 1.0
 ASK_ALL_SECONDS = 2.0
 """For all guards of an endpoint; pods that hang on purpose must not keep a worker longer."""
 ASKED_AT_ONCE = 64
+"""Of one endpoint. As many endpoints are asked at once as there are workers, 64 at most, and as soundings may be under
+way, 8: no more than 4,608 connections, which `main` sees to that the process may have; 1,024 with the default of
+workers."""
 TOUCH_AGAIN_SECONDS = 1.0
 """A kubelet takes about a second to bring a touched pod its new document; later than that, it has missed the touch."""
 
@@ -75,6 +78,14 @@ class Asking(Protocol):
     """Fetches a guard's status by its pod's address; None where it does not answer."""
 
     async def __call__(self, address: str) -> GuardReport | None: ...
+
+
+def open_session() -> aiohttp.ClientSession:
+    """For `ask_over_http`; the pods that are asked may be anybody's."""
+    # A limit here would let those that hang keep others from being asked; ASKED_AT_ONCE bounds them by endpoint.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    jar = aiohttp.DummyCookieJar()  # none may leave anything with the operator, nor unpack into it
+    return aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False, cookie_jar=jar)
 
 
 def ask_over_http(session: aiohttp.ClientSession) -> Asking:

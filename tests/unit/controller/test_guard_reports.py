@@ -1,12 +1,12 @@
 """What a real guard says of itself, as the operator reads it."""
 
 import asyncio
+import socket
 from pathlib import Path
 
-import aiohttp
 from tests.unit.guard import running, tokenizers_made
 
-from bartizan.controller.guards import GuardReport, ask_over_http
+from bartizan.controller.guards import ASKED_AT_ONCE, GuardReport, ask_over_http, open_session
 from bartizan.policy import names
 
 
@@ -14,7 +14,7 @@ def _asked(address: str, folder: Path, *flags: str) -> GuardReport | None:
     """Each test has an address of the loopback's for itself: the status port is always the same one."""
 
     async def ask() -> GuardReport | None:
-        async with aiohttp.ClientSession() as session:
+        async with open_session() as session:
             return await ask_over_http(session)(address)
 
     flags = ("--address", address, "--status-port", str(names.STATUS_PORT), *flags)
@@ -34,3 +34,31 @@ def test_it_says_what_is_wrong_with_a_tokenizer(tmp_path: Path) -> None:
     report = _asked("127.0.77.2", tmp_path, *tokenizers_made.flags(tmp_path, "absent.json"))
     assert report is not None
     assert report.tokenizer_reason == "TokenizerAbsent"
+
+
+STATUS = b'HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n{"documentHash": "x", "reason": "GuardReady"}'
+
+
+def test_guards_that_hang_take_no_connection_from_those_of_other_endpoints() -> None:
+    """Nor is one kept open to those that answer: their number would have no bound."""
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(STATUS)
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async def scenario() -> GuardReport | None:
+        async with open_session() as session, await asyncio.start_server(answer, "127.0.77.4", names.STATUS_PORT):
+            ask = ask_over_http(session)
+            hanging = [asyncio.create_task(ask("127.0.77.3")) for _ in range(2 * ASKED_AT_ONCE)]
+            report = await ask("127.0.77.4")
+            async with asyncio.timeout(5):
+                await left.wait()
+            await asyncio.gather(*hanging)
+            return report
+
+    with socket.create_server(("127.0.77.3", names.STATUS_PORT), backlog=1000):
+        assert asyncio.run(scenario()) == GuardReport("x", "GuardReady")
