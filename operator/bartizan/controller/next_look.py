@@ -21,6 +21,8 @@ ENDING_SECONDS = 2.0
 GROWTH = 0.25
 """What has lasted long lasts longer: a share of the time that it has."""
 LONGEST_SECONDS = 60.0
+LONGEST_WITHOUT_PODS_SECONDS = 300.0
+"""Where nothing runs that a policy must hold, and what may start something has events of its own."""
 
 
 class NextLook:
@@ -42,9 +44,9 @@ class NextLook:
         waits = [wait for wait in (seconds, otherwise_seconds) if wait is not None]
         return Result(min(waits, default=None), findings.error, priority)
 
-    def at_the_end(self, key: Key) -> float:
-        """Seconds, for an endpoint that is going and still has pods."""
-        return self._lasting(key, "pods", ENDING_SECONDS)
+    def at_the_end(self, key: Key, *, longest_seconds: float = LONGEST_SECONDS) -> float:
+        """Seconds, for an endpoint that is going and of which something is left."""
+        return self._lasting(key, "pods", ENDING_SECONDS, longest_seconds)
 
     def forget(self, key: Key) -> None:
         self._since.pop(key, None)
@@ -65,9 +67,9 @@ class NextLook:
         self.forget(key)
         return None
 
-    def _lasting(self, key: Key, what: str, first_seconds: float) -> float:
+    def _lasting(self, key: Key, what: str, first_seconds: float, longest_seconds: float = LONGEST_SECONDS) -> float:
         now = self._now()
         held = self._since.get(key)
         if held is None or held[0] != what:
             held = self._since[key] = (what, now)
-        return min(max(first_seconds, (now - held[1]) * GROWTH), LONGEST_SECONDS)
+        return min(max(first_seconds, (now - held[1]) * GROWTH), longest_seconds)
