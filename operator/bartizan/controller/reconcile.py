@@ -187,6 +187,7 @@ class Reconciler:
     async def _deliver(self, world: World, findings: Findings) -> None:
         """Sees to it that every guard that still serves has the document, those that are ending included."""
         if findings.document is None:
+            self.tools.soundings.forget(world.key)  # its pods may go meanwhile, and their addresses be others'
             return
         pods = world.owned_pods
         findings.guard_reports = await self.tools.guards.ask(pods)
@@ -196,6 +197,7 @@ class Reconciler:
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
 
     async def _take_down(self, key: Key, world: World) -> Result:
+        self.tools.soundings.forget(key)
         findings = Findings(pod_template=owned.live_template(world))
         if teardown.has_workload(world):
             root = await self._root(findings)

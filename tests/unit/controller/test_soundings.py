@@ -7,6 +7,7 @@ import pytest
 from tests.unit.controller.fake_transport import FakeTransport
 from tests.unit.controller.reconciling import KEY, Scene
 
+from bartizan.controller import kinds
 from bartizan.controller.api import Api
 from bartizan.controller.guards import GuardReport, Guards, TlsReport
 from bartizan.controller.soundings import FIRST_SECONDS, LONGEST_SECONDS, Soundings
@@ -163,3 +164,36 @@ def test_the_status_follows_what_guards_say(said: GuardReport, condition: str, w
     assert told == [KEY]
     scene.reconcile()
     assert any(word in text for text in scene.condition(condition))
+
+
+def _asked_later(scene: Scene) -> int:
+    """How many guards are asked in the minutes to come."""
+    asked = scene.asked
+    for _ in range(5):
+        scene.seconds += LONGEST_SECONDS + 1
+        asyncio.run(scene.tools.soundings.look(lambda *_: None))
+    return scene.asked - asked
+
+
+def _living() -> Scene:
+    scene = Scene().settle()
+    scene.pod()
+    scene.reconcile()
+    assert _asked_later(scene) == 5
+    return scene
+
+
+def test_while_no_document_can_be_issued_no_address_is_asked_that_may_be_anothers_by_now() -> None:
+    scene = _living()
+    scene.cluster.take(kinds.SECRET, scene.settings.namespace, "bartizan-root")
+    scene.seconds += 1000
+    scene.reconcile()
+    assert _asked_later(scene) == 0
+
+
+def test_the_guards_of_an_endpoint_that_is_going_are_asked_no_more() -> None:
+    scene = _living()
+    scene.delete()
+    scene.reconcile()
+    assert scene.has(kinds.MODEL_DEPLOYMENT)
+    assert _asked_later(scene) == 0
