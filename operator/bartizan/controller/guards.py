@@ -32,6 +32,8 @@ TOUCH_AGAIN_SECONDS = 1.0
 QUICK_TOUCHES = 5
 LONGEST_PATIENCE_SECONDS = 60.0
 MAX_STATUS_BYTES = 16 * 1024
+MAX_WORD = 256
+"""Characters that are kept of each thing that a guard says: no hash and no reason is longer."""
 LATEST = 253_402_300_800
 """Of Unix seconds: the year 10000, which no calendar writes."""
 
@@ -110,11 +112,11 @@ def _report(body: object) -> GuardReport | None:
     if not isinstance(body, Mapping):
         return None
     return GuardReport(
-        document_hash=str(body.get("documentHash") or ""),
-        reason=str(body.get("reason") or ""),
-        document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
-        limits_reason=str(body.get("limitsReason") or Reason.LIMITS_KEPT),
-        tokenizer_reason=str(body.get("tokenizerReason") or Reason.GUARD_READY),
+        document_hash=_text(body.get("documentHash")),
+        reason=_text(body.get("reason")),
+        document_reason=_text(body.get("documentReason")) or Reason.GUARD_READY,
+        limits_reason=_text(body.get("limitsReason")) or Reason.LIMITS_KEPT,
+        tokenizer_reason=_text(body.get("tokenizerReason")) or Reason.GUARD_READY,
         tls=_tls_report(body.get("tls")),
     )
 
@@ -124,7 +126,12 @@ def _tls_report(told: object) -> TlsReport | None:
         return None
     given = told.get("notAfter")
     not_after = given if type(given) is int and 0 <= given < LATEST else 0
-    return TlsReport(str(told.get("reason")), str(told.get("validity")), not_after)
+    return TlsReport(_text(told.get("reason")), _text(told.get("validity")), not_after)
+
+
+def _text(told: object) -> str:
+    """Empty for what is none."""
+    return told[:MAX_WORD] if isinstance(told, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
