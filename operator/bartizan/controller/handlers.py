@@ -85,12 +85,16 @@ def owner_of(body: Mapping[str, Any]) -> Key | None:
 
 
 def _told_otherwise(body: Mapping[str, Any]) -> Iterator[Key]:
-    """By name, which follows from the endpoint's and cannot be edited, and by owner."""
+    """By name, which follows from the endpoint's and cannot be edited, and by the owner that controls it.
+
+    Of other owners anyone may name as many as there are endpoints.
+    """
     metadata = body["metadata"]
     yield Key(metadata["namespace"], names.endpoint_of(metadata["name"]))
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("kind") == names.KIND:
-            yield Key(metadata["namespace"], owner.get("name"))
+    owners = metadata.get("ownerReferences") or ()
+    owner = next((owner for owner in owners if owner.get("controller") is True), None)
+    if owner and owner.get("kind") == names.KIND:
+        yield Key(metadata["namespace"], owner["name"])
 
 
 def owned_kinds(settings: Settings) -> tuple[Kind, ...]:

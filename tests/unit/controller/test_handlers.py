@@ -184,11 +184,23 @@ def test_an_objects_owner_tells_its_endpoint() -> None:
     watcher, sink = observer()
     watcher.see_endpoint("ADDED", endpoint())
     sink.got.clear()
-    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama"}]
+    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama", "controller": True}]
     watcher.see_owned(
         kinds.SERVICE, "MODIFIED", {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
     )
     assert sink.got == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_an_object_that_names_many_owners_concerns_the_one_that_controls_it() -> None:
+    """One edit of it would else be a reconcile of every endpoint of the namespace, before all that waits."""
+    watcher, sink = observer()
+    for number in range(100):
+        watcher.see_endpoint("ADDED", endpoint(name=f"e{number}"))
+    sink.got.clear()
+    owners = [{"kind": names.KIND, "name": f"e{number}", "controller": number in (7, 9)} for number in range(100)]
+    forged = {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
+    watcher.see_owned(kinds.SERVICE, "MODIFIED", forged)
+    assert sink.got == [(Key("ml", "e7"), 0.0, Priority.EVENT)]
 
 
 def test_a_name_that_is_no_living_endpoints_tells_nothing() -> None:
