@@ -96,7 +96,7 @@ def _assemble(api: Api, chosen: Settings) -> Operator:
     generator = random.Random()  # noqa: S311 - spreads work, guards nothing
     queue = WorkQueue(time.monotonic, generator)
     signs = Signs(time.monotonic, chosen.resync_seconds)
-    observer = Observer(_enqueue_from_thread(queue))
+    observer = Observer(_enqueue_from_thread(queue), clock=time.monotonic)
     return Operator(
         api=api,
         settings=chosen,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bartizan.controller import handlers, kinds
-from bartizan.controller.handlers import LISTED_SECONDS, POD_DEBOUNCE_SECONDS, Observer
+from bartizan.controller.handlers import LISTED_SECONDS, LONGEST_SPREAD_SECONDS, POD_DEBOUNCE_SECONDS, Observer
 from bartizan.controller.kinds import Kind
 from bartizan.controller.settings import Settings
 from bartizan.controller.work_queue import Key, Priority, WorkQueue
@@ -36,7 +36,7 @@ def owned(**labels: str) -> dict[str, Any]:
 
 def observer() -> tuple[Observer, Sink]:
     sink = Sink()
-    return Observer(sink), sink
+    return Observer(sink, clock=lambda: 0.0), sink
 
 
 def test_what_a_listing_shows_comes_with_low_priority() -> None:
@@ -125,7 +125,7 @@ class Line:
     def __init__(self) -> None:
         self.now = 0.0
         self.queue = WorkQueue(lambda: self.now, random.Random(1))
-        self.watcher = Observer(self.queue.enqueue_after)
+        self.watcher = Observer(self.queue.enqueue_after, clock=lambda: self.now)
 
     def list_owned(self, endpoints: list[str]) -> None:
         """As Kopf does: every kind by itself."""
@@ -163,6 +163,58 @@ def test_one_that_is_listed_after_it_was_looked_at_is_looked_at_once_more() -> N
     assert sorted(line.work_off()) == sorted(early)
     line.now += 1000
     assert line.work_off() == []
+
+
+def _running(count: int) -> tuple[Line, list[str]]:
+    """An operator that started a while ago and has nothing to do."""
+    line, endpoints = Line(), [f"e{number:04}" for number in range(count)]
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    line.work_off()
+    line.now += 1000
+    return line, endpoints
+
+
+def _busiest_second(line: Line) -> tuple[int, list[str]]:
+    """The most keys that fall due in one, and all that do so within a minute."""
+    seconds = []
+    for _ in range(60):
+        line.now += 1
+        seconds.append(line.work_off())
+    return max(map(len, seconds)), [name for taken in seconds for name in taken]
+
+
+@pytest.mark.parametrize("kind", kinds.OWNED, ids=lambda kind: kind.kind)
+def test_a_later_list_of_one_kind_is_no_thunderclap(kind: Kind) -> None:
+    line, endpoints = _running(1000)
+    for name in endpoints:
+        line.watcher.see_owned(kind, None, owned(**{names.ENDPOINT_LABEL: name}))
+    most, taken = _busiest_second(line)
+    assert sorted(taken) == endpoints
+    assert most < 1000 / LONGEST_SPREAD_SECONDS * 2
+
+
+def test_a_later_list_of_all_kinds_looks_at_each_endpoint_once_and_comes_spread() -> None:
+    line, endpoints = _running(1000)
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    line.list_owned(endpoints)
+    most, taken = _busiest_second(line)
+    assert sorted(taken) == endpoints
+    assert most < 1000 / LONGEST_SPREAD_SECONDS * 2
+
+
+def test_a_later_list_shows_an_edit_at_once() -> None:
+    line, _ = _running(1000)
+    line.watcher.see_endpoint(None, endpoint(name="e0007", generation=2))
+    assert line.work_off() == ["e0007"]
+
+
+def test_where_endpoints_are_few_a_later_list_is_looked_at_as_soon_as_the_first() -> None:
+    line, endpoints = _running(3)
+    line.list_owned(endpoints)
+    line.now += LISTED_SECONDS + 0.1
+    assert sorted(line.work_off()) == endpoints
 
 
 LABELS = [None, {}, {names.ENDPOINT_LABEL: "x"}, {names.ENDPOINT_LABEL: "llama.x"}]
