@@ -6,6 +6,7 @@ from the one before makes a reconcile.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from bartizan.controller.guards import GuardReport, Guards
@@ -24,7 +25,8 @@ QUIET_SECONDS = 120.0
 """Who says something new again sooner than this is asked half as often each time: it may say what it likes for ever."""
 ROUND_SECONDS = 1.0
 ENDPOINTS_AT_ONCE = 8
-"""Guards that hang on purpose hold up no more than their part of a round."""
+SILENT_AT_ONCE = 4
+"""Of those that did not answer the last time: guards that hang on purpose, however many, keep no others waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,15 @@ class _Said:
 
 
 class Soundings:
-    """Remembers what the guards of each endpoint said last."""
+    """Remembers what the guards of each endpoint said last. Belongs to one event loop."""
 
     def __init__(self, guards: Guards, *, clock: Callable[[], float]) -> None:
         self._guards = guards
         self._clock = clock
         self._said: dict[Key, _Said] = {}
+        self._being_asked: set[Key] = set()
+        self._slots = asyncio.Semaphore(ENDPOINTS_AT_ONCE)
+        self._slots_of_silent = asyncio.Semaphore(SILENT_AT_ONCE)
 
     def note(self, key: Key, addresses: Addresses, reports: Reports) -> None:
         """What a reconcile has just been told."""
@@ -63,23 +68,36 @@ class Soundings:
 
     async def run(self, enqueue: Enqueue) -> None:
         """For ever; `enqueue` gets the endpoints whose guards say something else."""
-        while True:
-            await survive(self.look(enqueue), part="soundings")
-            await asyncio.sleep(ROUND_SECONDS)
+        async with asyncio.TaskGroup() as rounds:
+            while True:  # a round waits for none before it: one takes as long as its slowest guard
+                rounds.create_task(survive(self.look(enqueue), part="soundings"))
+                await asyncio.sleep(ROUND_SECONDS)
 
     async def look(self, enqueue: Enqueue) -> None:
-        """Asks those whose time has come."""
+        """Asks those whose time has come and who are not being asked."""
         now = self._clock()
-        due = {key: said for key, said in self._said.items() if said.addresses and said.due <= now}
-        slots = asyncio.Semaphore(ENDPOINTS_AT_ONCE)
+        due = [(said.due, key) for key, said in self._said.items() if said.addresses and said.due <= now]
+        asked = [key for _, key in sorted(due) if key not in self._being_asked]
+        await asyncio.gather(*(self._sound(key, self._said[key], enqueue) for key in asked))
 
-        async def sound(key: Key, said: _Said) -> None:
-            async with slots:
-                reports = await self._guards.ask_at(said.addresses)
-            if self._said.get(key) is not said:
-                return  # a reconcile has asked meanwhile, or the endpoint has gone
-            self.note(key, said.addresses, reports)
-            if reports != said.reports:
-                enqueue(key, Priority.RESYNC)  # a store's outage is thousands at once, and a user's edit goes before
+    async def _sound(self, key: Key, said: _Said, enqueue: Enqueue) -> None:
+        self._being_asked.add(key)
+        try:
+            reports = await self._ask(key, said)
+        finally:
+            self._being_asked.discard(key)
+        if reports is None or self._is_old(key, said):
+            return
+        self.note(key, said.addresses, reports)
+        if reports != said.reports:
+            enqueue(key, Priority.RESYNC)  # a store's outage is thousands at once, and a user's edit goes before
 
-        await asyncio.gather(*(sound(key, said) for key, said in due.items()))
+    async def _ask(self, key: Key, said: _Said) -> Reports | None:
+        """None where it was not asked any more: it may have waited for long."""
+        is_silent = None in said.reports.values()
+        async with self._slots_of_silent if is_silent else nullcontext(), self._slots:
+            return None if self._is_old(key, said) else await self._guards.ask_at(said.addresses)
+
+    def _is_old(self, key: Key, said: _Said) -> bool:
+        """A reconcile has asked meanwhile, or the endpoint has gone."""
+        return self._said.get(key) is not said

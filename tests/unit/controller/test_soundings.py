@@ -9,8 +9,8 @@ from tests.unit.controller.reconciling import KEY, Scene
 
 from bartizan.controller import kinds
 from bartizan.controller.api import Api
-from bartizan.controller.guards import GuardReport, Guards, TlsReport
-from bartizan.controller.soundings import FIRST_SECONDS, LONGEST_SECONDS, Soundings
+from bartizan.controller.guards import ASK_ALL_SECONDS, GuardReport, Guards, TlsReport
+from bartizan.controller.soundings import ENDPOINTS_AT_ONCE, FIRST_SECONDS, LONGEST_SECONDS, Soundings
 from bartizan.controller.work_queue import Key, Priority
 
 WELL = GuardReport("hash", "GuardReady", tls=TlsReport("TlsConfigured", "TlsConfigured", 1))
@@ -141,6 +141,78 @@ def test_an_answer_that_a_reconcile_overtook_counts_for_nothing() -> None:
     bench.report = None
     bench.is_overtaken = True
     assert bench.look() == []
+
+
+class Crowd:
+    """Some endpoints whose guards hang, and one whose guard has news."""
+
+    def __init__(self, hanging: int, *, before: GuardReport | None) -> None:
+        self.now = 0.0
+        self.asked: list[str] = []
+        self.has_begun, self.was_told = asyncio.Event(), asyncio.Event()
+        self.soundings = Soundings(Guards(Api(FakeTransport()), self._ask, clock=lambda: 0.0), clock=lambda: self.now)
+        for number in range(hanging):
+            self.soundings.note(Key("evil", f"e{number}"), {"pod": "hang"}, {"pod": before})
+
+    async def _ask(self, address: str) -> GuardReport | None:
+        self.asked.append(address)
+        self.has_begun.set()
+        if address == "hang":
+            await asyncio.Event().wait()
+        return replace(WELL, reason="Odd")
+
+    def note_innocent(self) -> None:
+        self.soundings.note(KEY, {"pod": "innocent"}, {"pod": WELL})
+
+    def tell(self, key: Key, _: Priority) -> None:
+        if key == KEY:
+            self.was_told.set()
+
+
+def test_who_hangs_keeps_no_other_from_being_asked_when_its_time_comes() -> None:
+    async def scenario() -> list[str]:
+        crowd = Crowd(1, before=WELL)
+        crowd.now = LONGEST_SECONDS
+        running = asyncio.create_task(crowd.soundings.run(crowd.tell))
+        await crowd.has_begun.wait()
+        crowd.note_innocent()
+        crowd.now += FIRST_SECONDS
+        async with asyncio.timeout(ASK_ALL_SECONDS):
+            await crowd.was_told.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        return crowd.asked
+
+    assert asyncio.run(scenario()) == ["hang", "innocent"], "and it is not asked again meanwhile"
+
+
+def test_a_thousand_that_did_not_answer_last_time_stand_before_nobody() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(1000, before=None)
+        crowd.note_innocent()
+        crowd.now = LONGEST_SECONDS
+        looking = asyncio.create_task(crowd.soundings.look(crowd.tell))
+        async with asyncio.timeout(ASK_ALL_SECONDS):
+            await crowd.was_told.wait()
+        looking.cancel()
+        await asyncio.wait({looking})
+
+    asyncio.run(scenario())
+
+
+def test_who_has_gone_while_it_waited_for_its_turn_is_not_asked() -> None:
+    async def scenario() -> list[str]:
+        crowd = Crowd(ENDPOINTS_AT_ONCE, before=WELL)
+        crowd.now = 1.0
+        crowd.note_innocent()
+        crowd.now = LONGEST_SECONDS
+        looking = asyncio.create_task(crowd.soundings.look(crowd.tell))
+        await crowd.has_begun.wait()
+        crowd.soundings.forget(KEY)
+        await looking
+        return crowd.asked
+
+    assert asyncio.run(scenario()) == ["hang"] * ENDPOINTS_AT_ONCE
 
 
 @pytest.mark.parametrize(
