@@ -36,11 +36,11 @@ class NextLook:
         """For an endpoint that lives; `otherwise_seconds` is how long it may wait at most for other reasons."""
         states = findings.guard_states.values()
         is_behind = findings.waits_to_grow or GuardState.OUTDATED in states
-        seconds, priority = otherwise_seconds, Priority.RESYNC
-        if is_behind and findings.document is not None:
-            seconds, priority = self._after_a_change(findings.document.version / 1000)
-        else:
-            seconds = self._while_it_lasts(key, findings)
+        seconds, priority = (
+            self._after_a_change(findings.document.version / 1000)
+            if is_behind and findings.document is not None
+            else (self._while_it_lasts(key, findings), Priority.RESYNC)
+        )
         waits = [wait for wait in (seconds, otherwise_seconds) if wait is not None]
         return Result(min(waits, default=None), findings.error, priority)
 
