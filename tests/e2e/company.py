@@ -59,17 +59,19 @@ def _open(name: str) -> IO[str]:
 def shared(parts: Collection[str], *, takes: str = "") -> Iterator[None]:
     """One test among others, none of which takes these parts away.
 
-    One that `takes` a part keeps others that need it from beginning until it has: so they wait for no long test.
+    One that `takes` a part keeps others that need it from beginning until it has: so they wait for no long test. It
+    enters no other part: two takers, each at its door, would wait for ever before each other's.
     """
     assert {*parts, *([takes] if takes else [])} <= set(PARTS), (parts, takes)
+    entered = {takes} if takes else set(parts)
     with ExitStack() as opened:
-        rooms = {part: opened.enter_context(_open(part)) for part in PARTS if part in parts}
-        if takes:
-            _doors.append(opened.enter_context(_open(f"{takes}-door")))
-            fcntl.flock(_doors[0], fcntl.LOCK_EX)
-        _enter_all(rooms, but_door=takes)
-        _held.append(rooms)
         try:
+            rooms = {part: opened.enter_context(_open(part)) for part in PARTS if part in entered}
+            if takes:
+                _doors.append(opened.enter_context(_open(f"{takes}-door")))
+                fcntl.flock(_doors[0], fcntl.LOCK_EX)
+            _enter_all(rooms, but_door=takes)
+            _held.append(rooms)
             yield
         finally:
             _held.clear()
@@ -88,6 +90,7 @@ def alone(part: str) -> Iterator[None]:
             fcntl.flock(door, fcntl.LOCK_UN)
             yield
     finally:
+        fcntl.flock(door, fcntl.LOCK_UN)  # who was interrupted before still has it, and would wait for itself
         _enter_all(rooms)
 
 

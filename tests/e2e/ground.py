@@ -7,7 +7,7 @@ from typing import Any
 
 from demo import cast
 from demo.stage import MONITORING, STRANGERS, ensure_namespace
-from tests.e2e.endpoint import BARE, CLIENT, CONTAINER, Endpoint, manifest, until
+from tests.e2e.endpoint import BARE, CLIENT, CONTAINER, WITHOUT_OPERATOR_SECONDS, Endpoint, manifest, until
 from tests.e2e.player import Player
 from tests.e2e.theatre import Theatre
 
@@ -97,7 +97,7 @@ class Ground:
         """Takes all away again: endpoints, players, and what insiders have left."""
         self.kubectl("delete", "mdep", "--all", "--wait=false")
         self.kubectl("delete", "pods", "-l", f"!{names.ENDPOINT_LABEL}", "--grace-period=1", "--wait=false")
-        until(self._is_clear, lambda: self.stage.list(self.namespace, "mdep"))
+        until(self._is_clear, lambda: self.stage.list(self.namespace, "mdep"), seconds=WITHOUT_OPERATOR_SECONDS)
         self.kubectl("delete", "pods,services,networkpolicies,resourcequotas", "--all", "--timeout=30s")
 
     def _is_clear(self) -> bool:

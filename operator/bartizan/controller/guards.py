@@ -23,12 +23,17 @@ ASK_TIMEOUT_SECONDS = 1.0
 ASK_ALL_SECONDS = 2.0
 """For all guards of an endpoint; pods that hang on purpose must not keep a worker longer."""
 ASKED_AT_ONCE = 64
+"""Of one endpoint. As many endpoints are asked at once as there are workers, 64 at most, and as soundings may be under
+way, 8: no more than 4,608 connections, which `main` sees to that the process may have; 1,024 with the default of
+workers."""
 TOUCH_AGAIN_SECONDS = 1.0
 """A kubelet takes about a second to bring a touched pod its new document; later than that, it has missed the touch."""
 
 QUICK_TOUCHES = 5
 LONGEST_PATIENCE_SECONDS = 60.0
 MAX_STATUS_BYTES = 16 * 1024
+MAX_WORD = 256
+"""Characters that are kept of each thing that a guard says: no hash and no reason is longer."""
 LATEST = 253_402_300_800
 """Of Unix seconds: the year 10000, which no calendar writes."""
 
@@ -77,6 +82,14 @@ class Asking(Protocol):
     async def __call__(self, address: str) -> GuardReport | None: ...
 
 
+def open_session() -> aiohttp.ClientSession:
+    """For `ask_over_http`; the pods that are asked may be anybody's."""
+    # A limit here would let those that hang keep others from being asked; ASKED_AT_ONCE bounds them by endpoint.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    jar = aiohttp.DummyCookieJar()  # none may leave anything with the operator, nor unpack into it
+    return aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False, cookie_jar=jar)
+
+
 def ask_over_http(session: aiohttp.ClientSession) -> Asking:
     """Reads `/status` from the guard's status port."""
 
@@ -99,11 +112,11 @@ def _report(body: object) -> GuardReport | None:
     if not isinstance(body, Mapping):
         return None
     return GuardReport(
-        document_hash=str(body.get("documentHash") or ""),
-        reason=str(body.get("reason") or ""),
-        document_reason=str(body.get("documentReason") or Reason.GUARD_READY),
-        limits_reason=str(body.get("limitsReason") or Reason.LIMITS_KEPT),
-        tokenizer_reason=str(body.get("tokenizerReason") or Reason.GUARD_READY),
+        document_hash=_text(body.get("documentHash")),
+        reason=_text(body.get("reason")),
+        document_reason=_text(body.get("documentReason")) or Reason.GUARD_READY,
+        limits_reason=_text(body.get("limitsReason")) or Reason.LIMITS_KEPT,
+        tokenizer_reason=_text(body.get("tokenizerReason")) or Reason.GUARD_READY,
         tls=_tls_report(body.get("tls")),
     )
 
@@ -113,7 +126,12 @@ def _tls_report(told: object) -> TlsReport | None:
         return None
     given = told.get("notAfter")
     not_after = given if type(given) is int and 0 <= given < LATEST else 0
-    return TlsReport(str(told.get("reason")), str(told.get("validity")), not_after)
+    return TlsReport(_text(told.get("reason")), _text(told.get("validity")), not_after)
+
+
+def _text(told: object) -> str:
+    """Empty for what is none."""
+    return told[:MAX_WORD] if isinstance(told, str) else ""
 
 
 @dataclass(frozen=True, slots=True)

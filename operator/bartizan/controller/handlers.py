@@ -3,6 +3,7 @@
 The handlers do no work and return nothing: Kopf neither retries an event's handler nor keeps what it returns to itself.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ POD_DEBOUNCE_SECONDS = 0.075
 LISTED_SECONDS = 1.0
 """What is listed may have changed in a gap of the watch. At a start all kinds are listed, and most endpoints get their
 look, which sees all of that, before this time is up."""
+START_SECONDS = 30.0
+"""From the first endpoint on; a list that comes later has every endpoint looked at by itself, and so is spread."""
+SPREAD_SECONDS_EACH = 0.03
+LONGEST_SPREAD_SECONDS = 30.0
+"""For each endpoint there is, and in all: few are looked at as soon as at a start, a thousand do not come at once."""
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Matched by the API server: an object that loses the label arrives as deleted, and so does not pass unseen."""
@@ -32,23 +38,28 @@ Enqueue = Callable[[Key, float, Priority], None]
 class Observer:
     """Judges events. Remembers of each ModelDeployment what it looked like, to tell the echo of our own status."""
 
-    def __init__(self, enqueue: Enqueue) -> None:
+    def __init__(self, enqueue: Enqueue, *, clock: Callable[[], float]) -> None:
         self._enqueue = enqueue
+        self._clock = clock
+        self._began: float | None = None
         self._looks: dict[Key, tuple[Any, ...]] = {}
 
     def see_endpoint(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """`event_type` is None where Kopf lists: at the start, and after a gap in the watch."""
+        if self._began is None:
+            self._began = self._clock()
         metadata = body["metadata"]
         key = Key(metadata["namespace"], metadata["name"])
         look = _look(body)
-        is_echo = event_type == "MODIFIED" and self._looks.get(key) == look
+        is_new = self._looks.get(key) != look
         if event_type == "DELETED":
             self._looks.pop(key, None)
         else:
             self._looks[key] = look
-        if is_echo:
+        if event_type == "MODIFIED" and not is_new:
             return _count(MODEL_DEPLOYMENT, "ignored")
-        self._enqueue(key, 0.0, Priority.RESYNC if event_type is None else Priority.EVENT)
+        seconds = self._spread(key) if event_type is None and not is_new else 0.0
+        self._enqueue(key, seconds, Priority.RESYNC if event_type is None else Priority.EVENT)
         return _count(MODEL_DEPLOYMENT, "enqueued")
 
     def has_seen(self, key: Key, uid: str, generation: int) -> bool:
@@ -61,10 +72,17 @@ class Observer:
         keys = self._concerned(kind, body)
         for key in keys:
             if event_type is None:
-                self._enqueue(key, LISTED_SECONDS, Priority.RESYNC)
+                self._enqueue(key, LISTED_SECONDS + self._spread(key), Priority.RESYNC)
             else:
                 self._enqueue(key, POD_DEBOUNCE_SECONDS if kind is POD else 0.0, Priority.EVENT)
         return _count(kind, "enqueued" if keys else "ignored")
+
+    def _spread(self, key: Key) -> float:
+        """Seconds, 0 at the start; the same for each kind that is listed, so that one look sees all of them."""
+        if self._began is None or self._clock() - self._began < START_SECONDS:
+            return 0.0
+        share = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") / 2**32
+        return share * min(len(self._looks) * SPREAD_SECONDS_EACH, LONGEST_SPREAD_SECONDS)
 
     def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> list[Key]:
         """The endpoint that the label names; and those that live and are told by what one edit cannot change, too."""
@@ -85,12 +103,16 @@ def owner_of(body: Mapping[str, Any]) -> Key | None:
 
 
 def _told_otherwise(body: Mapping[str, Any]) -> Iterator[Key]:
-    """By name, which follows from the endpoint's and cannot be edited, and by owner."""
+    """By name, which follows from the endpoint's and cannot be edited, and by the owner that controls it.
+
+    Of other owners anyone may name as many as there are endpoints.
+    """
     metadata = body["metadata"]
     yield Key(metadata["namespace"], names.endpoint_of(metadata["name"]))
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("kind") == names.KIND:
-            yield Key(metadata["namespace"], owner.get("name"))
+    owners = metadata.get("ownerReferences") or ()
+    owner = next((owner for owner in owners if owner.get("controller") is True), None)
+    if owner and owner.get("kind") == names.KIND:
+        yield Key(metadata["namespace"], owner["name"])
 
 
 def owned_kinds(settings: Settings) -> tuple[Kind, ...]:

@@ -18,7 +18,7 @@ from bartizan.policy.reasons import Reason
 
 OLDER_AT_ONCE = 8
 """Secrets of clients withdrawn long ago that one reconcile deletes blindly: a ledger remembers hundreds of them."""
-LEFTOVERS_SECONDS = 30.0
+LEFTOVERS_SECONDS = 300.0
 """How soon the next so many follow: their keys are dead already, and after a start every endpoint may have some."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -30,6 +31,8 @@ LOGGER = log.logger(__name__)
 
 SWITCH_SECONDS = 0.001
 """How long the watches' thread may go on while this one waits; Python's 5 ms would be felt in each write."""
+MOST_FILES = 8192
+"""For the guards that are asked at once and all else: some systems start processes with 1,024."""
 DRAIN_SECONDS = 20.0
 """For the reconciles under way when SIGTERM comes; the pod's grace period is 30 s."""
 
@@ -47,7 +50,14 @@ def main(arguments: list[str]) -> int:
         LOGGER.warning("variable is no setting", variable=name)
     sys.setswitchinterval(SWITCH_SECONDS)
     nesting.prepare()
+    claim_files()
     return asyncio.run(run(chosen, os.environ))
+
+
+def claim_files() -> None:
+    """As many as the kernel lets this process have, up to `MOST_FILES`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
 
 
 async def run(chosen: Settings, environment: Mapping[str, str]) -> int:
@@ -86,7 +96,7 @@ def _assemble(api: Api, chosen: Settings) -> Operator:
     generator = random.Random()  # noqa: S311 - spreads work, guards nothing
     queue = WorkQueue(time.monotonic, generator)
     signs = Signs(time.monotonic, chosen.resync_seconds)
-    observer = Observer(_enqueue_from_thread(queue))
+    observer = Observer(_enqueue_from_thread(queue), clock=time.monotonic)
     return Operator(
         api=api,
         settings=chosen,

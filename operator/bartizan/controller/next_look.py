@@ -21,6 +21,8 @@ ENDING_SECONDS = 2.0
 GROWTH = 0.25
 """What has lasted long lasts longer: a share of the time that it has."""
 LONGEST_SECONDS = 60.0
+LONGEST_WITHOUT_PODS_SECONDS = 300.0
+"""Where nothing runs that a policy must hold, and what may start something has events of its own."""
 
 
 class NextLook:
@@ -31,35 +33,43 @@ class NextLook:
         self._since: dict[Key, tuple[str, float]] = {}
 
     def after(self, key: Key, findings: Findings, *, otherwise_seconds: float | None) -> Result:
-        """For an endpoint that lives; `otherwise_seconds` where it waits for nothing of its own."""
+        """For an endpoint that lives; `otherwise_seconds` is how long it may wait at most for other reasons."""
         states = findings.guard_states.values()
         is_behind = findings.waits_to_grow or GuardState.OUTDATED in states
-        if is_behind and findings.document is not None:
-            return self._after_a_change(findings.document.version / 1000, findings)
-        if GuardState.UNREACHABLE in states:
-            return Result(self._lasting(key, "guards", BLOCKED_SECONDS), findings.error)
-        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
-            return Result(self._lasting(key, "names", BLOCKED_SECONDS), findings.error)
-        if findings.was_tried_in_vain:
-            return Result(self._lasting(key, "trial", BLOCKED_SECONDS), findings.error)
-        self.forget(key)
-        return Result(otherwise_seconds, findings.error)
+        seconds, priority = (
+            self._after_a_change(findings.document.version / 1000)
+            if is_behind and findings.document is not None
+            else (self._while_it_lasts(key, findings), Priority.RESYNC)
+        )
+        waits = [wait for wait in (seconds, otherwise_seconds) if wait is not None]
+        return Result(min(waits, default=None), findings.error, priority)
 
-    def at_the_end(self, key: Key) -> float:
-        """Seconds, for an endpoint that is going and still has pods."""
-        return self._lasting(key, "pods", ENDING_SECONDS)
+    def at_the_end(self, key: Key, *, longest_seconds: float = LONGEST_SECONDS) -> float:
+        """Seconds, for an endpoint that is going and of which something is left."""
+        return self._lasting(key, "pods", ENDING_SECONDS, longest_seconds)
 
     def forget(self, key: Key) -> None:
         self._since.pop(key, None)
 
-    def _after_a_change(self, changed_at: float, findings: Findings) -> Result:
+    def _after_a_change(self, changed_at: float) -> tuple[float, Priority]:
         age_seconds = self._now() - changed_at
         seconds = min(max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH), LONGEST_SECONDS)
-        return Result(seconds, findings.error, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC)
+        return seconds, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC
 
-    def _lasting(self, key: Key, what: str, first_seconds: float) -> float:
+    def _while_it_lasts(self, key: Key, findings: Findings) -> float | None:
+        """None where nothing is wanting."""
+        if GuardState.UNREACHABLE in findings.guard_states.values():
+            return self._lasting(key, "guards", BLOCKED_SECONDS)
+        if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
+            return self._lasting(key, "names", BLOCKED_SECONDS)
+        if findings.was_tried_in_vain:
+            return self._lasting(key, "trial", BLOCKED_SECONDS)
+        self.forget(key)
+        return None
+
+    def _lasting(self, key: Key, what: str, first_seconds: float, longest_seconds: float = LONGEST_SECONDS) -> float:
         now = self._now()
         held = self._since.get(key)
         if held is None or held[0] != what:
             held = self._since[key] = (what, now)
-        return min(max(first_seconds, (now - held[1]) * GROWTH), LONGEST_SECONDS)
+        return min(max(first_seconds, (now - held[1]) * GROWTH), longest_seconds)

@@ -24,7 +24,7 @@ from bartizan.controller.builders import network_policy
 from bartizan.controller.findings import Findings
 from bartizan.controller.identities import LOOK_AGAIN_SECONDS
 from bartizan.controller.log import logger
-from bartizan.controller.next_look import NextLook
+from bartizan.controller.next_look import LONGEST_SECONDS, LONGEST_WITHOUT_PODS_SECONDS, NextLook
 from bartizan.controller.observe import World, observe
 from bartizan.controller.revision import Accepted
 from bartizan.controller.root_key import RootError
@@ -57,7 +57,8 @@ class Reconciler:
         if world.manifest is None:
             self._forget(key)
             is_over = await teardown.release_policies(tools.applier, world)
-            return self._at_the_end(key, is_over=is_over)
+            longest_seconds = LONGEST_SECONDS if world.owned_pods else LONGEST_WITHOUT_PODS_SECONDS
+            return self._at_the_end(key, is_over=is_over, longest_seconds=longest_seconds)
         if world.is_deleting:
             return await self._take_down(key, world)
         findings = Findings()
@@ -186,6 +187,7 @@ class Reconciler:
     async def _deliver(self, world: World, findings: Findings) -> None:
         """Sees to it that every guard that still serves has the document, those that are ending included."""
         if findings.document is None:
+            self.tools.soundings.forget(world.key)  # its pods may go meanwhile, and their addresses be others'
             return
         pods = world.owned_pods
         findings.guard_reports = await self.tools.guards.ask(pods)
@@ -195,6 +197,7 @@ class Reconciler:
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
 
     async def _take_down(self, key: Key, world: World) -> Result:
+        self.tools.soundings.forget(key)
         findings = Findings(pod_template=owned.live_template(world))
         if teardown.has_workload(world):
             root = await self._root(findings)
@@ -211,11 +214,18 @@ class Reconciler:
             await report.tell(self.tools, world, findings)
         return self._at_the_end(key, is_over=is_over, failure=findings.error)
 
-    def _at_the_end(self, key: Key, *, is_over: bool, failure: ApiError | None = None) -> Result:
+    def _at_the_end(
+        self,
+        key: Key,
+        *,
+        is_over: bool,
+        failure: ApiError | None = None,
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> Result:
         if is_over:
             self._next_look.forget(key)
             return Result()
-        return Result(self._next_look.at_the_end(key), failure)
+        return Result(self._next_look.at_the_end(key, longest_seconds=longest_seconds), failure)
 
     def _forget(self, key: Key) -> None:
         """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""

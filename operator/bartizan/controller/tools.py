@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
-
 from bartizan.controller import stores
 from bartizan.controller.api import Api
 from bartizan.controller.apply import Applier
@@ -16,7 +14,7 @@ from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.controller.cluster_keys import ClusterKeys
 from bartizan.controller.events import Recorder
 from bartizan.controller.fetch import published_keys
-from bartizan.controller.guards import Guards, ask_over_http
+from bartizan.controller.guards import Guards, ask_over_http, open_session
 from bartizan.controller.identities import Learner
 from bartizan.controller.issuer_keys import Issuers
 from bartizan.controller.rollout import Pacer
@@ -51,8 +49,7 @@ class Tools:
 @asynccontextmanager
 async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     """The tools of a running operator, with the connections that they hold open."""
-    jar = aiohttp.DummyCookieJar()  # no pod that is asked may leave anything with the operator, nor unpack into it
-    async with aiohttp.ClientSession(trust_env=False, auto_decompress=False, cookie_jar=jar) as session:
+    async with open_session() as session:
         guards = Guards(api, ask_over_http(session), clock=time.monotonic)
         yield Tools(
             api=api,

@@ -50,6 +50,7 @@ class Scene:
         self.report: GuardReport | None = None
         """What guards answer; those of `earlier_reports` come before it."""
         self.earlier_reports: list[GuardReport] = []
+        self.asked = 0
         self.cluster.put(kinds.NAMESPACE, {"metadata": {"name": NAMESPACE}})
         self.declare()
         self.restart()
@@ -84,6 +85,7 @@ class Scene:
 
     async def _ask(self, address: str) -> GuardReport | None:
         assert address
+        self.asked += 1
         return self.earlier_reports.pop(0) if self.earlier_reports else self.report
 
     def reconcile(self, times: int = 1) -> Result:

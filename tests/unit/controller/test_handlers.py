@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bartizan.controller import handlers, kinds
-from bartizan.controller.handlers import LISTED_SECONDS, POD_DEBOUNCE_SECONDS, Observer
+from bartizan.controller.handlers import LISTED_SECONDS, LONGEST_SPREAD_SECONDS, POD_DEBOUNCE_SECONDS, Observer
 from bartizan.controller.kinds import Kind
 from bartizan.controller.settings import Settings
 from bartizan.controller.work_queue import Key, Priority, WorkQueue
@@ -36,7 +36,7 @@ def owned(**labels: str) -> dict[str, Any]:
 
 def observer() -> tuple[Observer, Sink]:
     sink = Sink()
-    return Observer(sink), sink
+    return Observer(sink, clock=lambda: 0.0), sink
 
 
 def test_what_a_listing_shows_comes_with_low_priority() -> None:
@@ -125,7 +125,7 @@ class Line:
     def __init__(self) -> None:
         self.now = 0.0
         self.queue = WorkQueue(lambda: self.now, random.Random(1))
-        self.watcher = Observer(self.queue.enqueue_after)
+        self.watcher = Observer(self.queue.enqueue_after, clock=lambda: self.now)
 
     def list_owned(self, endpoints: list[str]) -> None:
         """As Kopf does: every kind by itself."""
@@ -165,6 +165,58 @@ def test_one_that_is_listed_after_it_was_looked_at_is_looked_at_once_more() -> N
     assert line.work_off() == []
 
 
+def _running(count: int) -> tuple[Line, list[str]]:
+    """An operator that started a while ago and has nothing to do."""
+    line, endpoints = Line(), [f"e{number:04}" for number in range(count)]
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    line.work_off()
+    line.now += 1000
+    return line, endpoints
+
+
+def _busiest_second(line: Line) -> tuple[int, list[str]]:
+    """The most keys that fall due in one, and all that do so within a minute."""
+    seconds = []
+    for _ in range(60):
+        line.now += 1
+        seconds.append(line.work_off())
+    return max(map(len, seconds)), [name for taken in seconds for name in taken]
+
+
+@pytest.mark.parametrize("kind", kinds.OWNED, ids=lambda kind: kind.kind)
+def test_a_later_list_of_one_kind_is_no_thunderclap(kind: Kind) -> None:
+    line, endpoints = _running(1000)
+    for name in endpoints:
+        line.watcher.see_owned(kind, None, owned(**{names.ENDPOINT_LABEL: name}))
+    most, taken = _busiest_second(line)
+    assert sorted(taken) == endpoints
+    assert most < 1000 / LONGEST_SPREAD_SECONDS * 2
+
+
+def test_a_later_list_of_all_kinds_looks_at_each_endpoint_once_and_comes_spread() -> None:
+    line, endpoints = _running(1000)
+    for name in endpoints:
+        line.watcher.see_endpoint(None, endpoint(name=name))
+    line.list_owned(endpoints)
+    most, taken = _busiest_second(line)
+    assert sorted(taken) == endpoints
+    assert most < 1000 / LONGEST_SPREAD_SECONDS * 2
+
+
+def test_a_later_list_shows_an_edit_at_once() -> None:
+    line, _ = _running(1000)
+    line.watcher.see_endpoint(None, endpoint(name="e0007", generation=2))
+    assert line.work_off() == ["e0007"]
+
+
+def test_where_endpoints_are_few_a_later_list_is_looked_at_as_soon_as_the_first() -> None:
+    line, endpoints = _running(3)
+    line.list_owned(endpoints)
+    line.now += LISTED_SECONDS + 0.1
+    assert sorted(line.work_off()) == endpoints
+
+
 LABELS = [None, {}, {names.ENDPOINT_LABEL: "x"}, {names.ENDPOINT_LABEL: "llama.x"}]
 
 
@@ -184,11 +236,23 @@ def test_an_objects_owner_tells_its_endpoint() -> None:
     watcher, sink = observer()
     watcher.see_endpoint("ADDED", endpoint())
     sink.got.clear()
-    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama"}]
+    owners = [{"kind": "ConfigMap", "name": "qwen"}, {"kind": names.KIND, "name": "llama", "controller": True}]
     watcher.see_owned(
         kinds.SERVICE, "MODIFIED", {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
     )
     assert sink.got == [(KEY, 0.0, Priority.EVENT)]
+
+
+def test_an_object_that_names_many_owners_concerns_the_one_that_controls_it() -> None:
+    """One edit of it would else be a reconcile of every endpoint of the namespace, before all that waits."""
+    watcher, sink = observer()
+    for number in range(100):
+        watcher.see_endpoint("ADDED", endpoint(name=f"e{number}"))
+    sink.got.clear()
+    owners = [{"kind": names.KIND, "name": f"e{number}", "controller": number in (7, 9)} for number in range(100)]
+    forged = {"metadata": {"namespace": "ml", "name": "x", "ownerReferences": owners}}
+    watcher.see_owned(kinds.SERVICE, "MODIFIED", forged)
+    assert sink.got == [(Key("ml", "e7"), 0.0, Priority.EVENT)]
 
 
 def test_a_name_that_is_no_living_endpoints_tells_nothing() -> None:

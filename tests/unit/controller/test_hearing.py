@@ -1,6 +1,7 @@
 """A watch that says nothing of what lists show for long is found out; one that is merely late is not."""
 
 import asyncio
+import time
 from typing import Any
 
 from tests.unit.controller.fake_transport import FakeTransport
@@ -23,7 +24,7 @@ class Stage:
 
     def __init__(self, *listed: Word) -> None:
         self.listed = list(listed)
-        self.observer = Observer(lambda *_: None)
+        self.observer = Observer(lambda *_: None, clock=time.monotonic)
         transport = FakeTransport(lambda _: {"items": [shown(word) for word in self.listed], "metadata": {}})
         self.hearing = Hearing(Api(transport), self.observer)
 

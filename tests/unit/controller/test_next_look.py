@@ -24,9 +24,9 @@ class Bench:
         self.now = NOW
         self.looks = NextLook(lambda: self.now)
 
-    def after(self, findings: Findings, seconds: float = 0.0) -> Result:
+    def after(self, findings: Findings, seconds: float = 0.0, *, otherwise_seconds: float | None = None) -> Result:
         self.now += seconds
-        return self.looks.after(KEY, findings, otherwise_seconds=None)
+        return self.looks.after(KEY, findings, otherwise_seconds=otherwise_seconds)
 
 
 def test_a_guard_that_is_behind_a_new_document_is_asked_again_at_once_and_beside_events() -> None:
@@ -57,19 +57,34 @@ def test_once_it_has_answered_its_patience_is_new() -> None:
     assert bench.after(UNREACHABLE, 1000).requeue_after == 5.0
 
 
-@pytest.mark.parametrize(
-    "lack",
-    [
-        Findings(taken=["x"]),
-        Findings(is_root_lost=True),
-        Findings(failure="a former life"),
-        Findings(was_tried_in_vain=True),
-    ],
-)
+LASTING = [
+    UNREACHABLE,
+    Findings(taken=["x"]),
+    Findings(is_root_lost=True),
+    Findings(failure="a former life"),
+    Findings(was_tried_in_vain=True),
+]
+
+
+@pytest.mark.parametrize("lack", LASTING)
 def test_a_lack_that_lasts_is_looked_at_ever_more_rarely(lack: Findings) -> None:
     bench = Bench()
     assert bench.after(lack).requeue_after == 5.0
     assert bench.after(lack, 1000).requeue_after == LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("lack", LASTING)
+def test_a_lack_that_lasts_lengthens_no_wait_that_is_shorter(lack: Findings) -> None:
+    bench = Bench()
+    bench.after(lack)
+    bench.now += 1000
+    assert bench.after(lack, otherwise_seconds=30.0).requeue_after == 30.0
+    assert bench.after(lack, otherwise_seconds=300.0).requeue_after == LONGEST_SECONDS
+
+
+def test_a_document_on_its_way_lengthens_no_wait_that_is_shorter() -> None:
+    findings = Findings(guard_states={"a": GuardState.OUTDATED}, document=DOCUMENT)
+    assert Bench().after(findings, 10_000, otherwise_seconds=30.0) == Result(30.0, priority=Priority.RESYNC)
 
 
 def test_an_error_waits_for_its_own_backoff() -> None:

@@ -342,6 +342,11 @@ def test_a_start_deletes_few_secrets_of_clients_that_went_long_ago_the_last_firs
     assert _deleted(scene, since) == [f"c{number:03}" for number in range(39, 31, -1)]
 
 
+def test_after_a_start_a_thousand_endpoints_ask_for_few_reconciles_to_clear_up() -> None:
+    """What is left are Secrets with dead keys: they must not keep the workers from what people wait for."""
+    assert 1000 / LEFTOVERS_SECONDS < 4, "a second"
+
+
 def test_a_withdrawal_of_many_that_failed_is_brought_to_its_end_though_nothing_else_happens() -> None:
     scene = Scene()
     scene.edit(access={"clients": [{"name": f"c{number:03}"} for number in range(40)]})

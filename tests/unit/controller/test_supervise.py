@@ -1,6 +1,7 @@
 """The supervisor waits for what is missing, says so once, and keeps a watch running."""
 
 import asyncio
+import time
 
 from tests.unit.controller.fake_transport import Answer, FakeTransport
 from tests.unit.controller.log_capture import capture
@@ -49,7 +50,10 @@ def test_it_waits_until_something_can_be_watched_and_says_for_what() -> None:
             return {} if is_there else ApiError(0, "Unreachable", "refused")
 
         supervisor = Supervisor(
-            Api(FakeTransport(answer)), Settings(guard_image="x"), observer=Observer(lambda *_: None), signs=signs
+            Api(FakeTransport(answer)),
+            Settings(guard_image="x"),
+            observer=Observer(lambda *_: None, clock=time.monotonic),
+            signs=signs,
         )
         waiting = asyncio.create_task(supervisor.wait_until_usable())
         await asyncio.wait({waiting}, timeout=0.1)
@@ -66,5 +70,7 @@ def test_it_waits_until_something_can_be_watched_and_says_for_what() -> None:
 def test_without_a_watch_there_is_no_echo_to_wait_for() -> None:
     signs = Signs(lambda: 0.0, 600.0)
     settings = Settings(guard_image="x")
-    Supervisor(Api(FakeTransport()), settings, observer=Observer(lambda *_: None), signs=signs).echo()
+    Supervisor(
+        Api(FakeTransport()), settings, observer=Observer(lambda *_: None, clock=time.monotonic), signs=signs
+    ).echo()
     assert signs.watch_echo_at is None

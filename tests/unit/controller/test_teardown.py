@@ -1,6 +1,7 @@
 """The way down, where no real API server can be made to stand still: shut until the last pod has ended, and told of."""
 
 import pytest
+from tests.unit.controller import worlds
 from tests.unit.controller.reconciling import NAMESPACE, Scene
 
 from bartizan.controller import kinds
@@ -129,6 +130,14 @@ def test_a_policy_torn_from_its_modeldeployment_stays_while_a_deployment_may_sta
     scene.cluster.take(kinds.REPLICA_SET, NAMESPACE, "llama-1")
     assert scene.reconcile().requeue_after is None
     assert not scene.has(kinds.NETWORK_POLICY)
+
+
+def test_what_only_might_start_pods_is_looked_at_ever_more_rarely_and_what_runs_once_a_minute() -> None:
+    """Anyone who may make Deployments and policies could have a thousand such pairs; their events come anyway."""
+    scene = _torn_away()
+    assert max(scene.reconcile().requeue_after or 0 for _ in range(150)) == 300.0
+    scene.cluster.put(kinds.POD, worlds.pod(labels={names.ENDPOINT_LABEL: "llama"}))
+    assert scene.reconcile().requeue_after == 60.0
 
 
 def test_what_is_on_its_way_out_or_a_strangers_keeps_no_policy_that_was_torn_from_its_modeldeployment() -> None:

@@ -1,6 +1,7 @@
 """Kopf as we use it: writes nothing, asks the server to filter, and may end without taking us along."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from bartizan.controller import handlers, watch
@@ -18,7 +19,7 @@ current-context: x
 
 
 def make(environment: dict[str, str]) -> Watch:
-    return Watch(Observer(lambda *_: None), SETTINGS, environment, ("ml",))
+    return Watch(Observer(lambda *_: None, clock=time.monotonic), SETTINGS, environment, ("ml",))
 
 
 def test_kopf_neither_peers_nor_posts_nor_scans() -> None:
@@ -36,7 +37,7 @@ def test_every_owned_kind_is_filtered_by_the_server() -> None:
 
 
 def test_the_registry_has_event_handlers_and_nothing_that_writes() -> None:
-    registry = handlers.registry(Observer(lambda *_: None), SETTINGS)
+    registry = handlers.registry(Observer(lambda *_: None, clock=time.monotonic), SETTINGS)
     assert len(registry._watching.get_all_handlers()) == 1 + len(handlers.owned_kinds(SETTINGS))
     for writing in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert not list(writing.get_all_handlers())
