@@ -80,7 +80,12 @@ def test_each_event_with_text_counts_one_token_of_each_choice_at_least() -> None
 @pytest.mark.parametrize("said", [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": 7}}])
 def test_a_whole_answer_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(said: Any) -> None:
     """A token a byte, which is the most that it can be, and no more than was held; the input as it was held."""
-    for answer in ({"message": {"role": "assistant", "content": "forty words"}}, {"text": "forty words"}):
+    logprobs = {"content": [{"token": "forty words", "top_logprobs": [{"token": "eleven"}]}]}
+    for answer in (
+        {"message": {"role": "assistant", "content": "forty words"}},
+        {"text": "forty words"},
+        {"text": "forty words", "logprobs": logprobs},
+    ):
         tally = Tally()
         openai_answers.read_whole(json.dumps({"choices": [{"index": 0, **answer}], **said}).encode(), LetPass(), tally)
         given = 7 if said.get("usage") else 50

@@ -253,7 +253,8 @@ def test_no_character_is_lost_wherever_the_seam_holds_back(pieces: list[tuple[in
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 7}])
 def test_a_whole_response_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(usage: Any) -> None:
     tally = Tally()
-    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "words"}]}
+    part = {"type": "output_text", "text": "words", "logprobs": [{"token": "words"}]}
+    item = {"type": "message", "role": "assistant", "content": [part]}
     answers.read_whole(json.dumps({"object": "response", "output": [item], "usage": usage}).encode(), LetPass(), tally)
     assert tally.spent(held=Amount(50, 100)) == Amount(7 if usage else 50, 5)
     assert tally.spent(held=Amount(50, 2)) == Amount(7 if usage else 50, 2)

@@ -10,7 +10,10 @@ from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.strict_json import WHITESPACE
 from bartizan.guard.tally import AnswerError
 
-_WITHOUT_TEXT = frozenset({"id", "type", "role", "object", "status", "finish_reason", "stop_reason", "call_id"})
+_WITHOUT_TEXT = frozenset(
+    {"id", "type", "role", "object", "status", "finish_reason", "stop_reason", "call_id", "logprobs"}
+)
+"""Fields that say what something is, and one that says a text again."""
 MAX_DEPTH = 32
 """Objects and lists within one another; real ones have some ten."""
 
@@ -92,7 +95,7 @@ def quiet(holder: dict[str, Any], words: Mapping[str, AbstractSet[str]]) -> Abst
 
 
 def text_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON
-    """Of all strings below, but for those that say what something is."""
+    """Of all strings below, each text once, but for those that say what something is."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list):
