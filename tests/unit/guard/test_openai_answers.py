@@ -201,6 +201,20 @@ def test_the_bytes_of_a_token_go_with_it_wherever_a_server_puts_it() -> None:
         assert json.loads(out)["choices"][0]["message"]["logprobs"] == {"token": "*****", "bytes": None}
 
 
+@pytest.mark.parametrize("names", [("token", "bytes"), ("bytes", "token")])
+def test_bytes_that_are_a_text_are_seen_like_any_other(names: tuple[str, str]) -> None:
+    choice = {
+        "index": 0,
+        "delta": {},
+        "logprobs": {"content": [dict.fromkeys(names, "hello")]},
+        "finish_reason": "stop",
+    }
+    whole = openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot("hello"), Tally())
+    (streamed,), _ = run(Blot("hello"), chunk(choice))
+    for out in (whole, streamed):
+        assert json.loads(out)["choices"][0]["logprobs"]["content"] == [{"token": "*****", "bytes": "*****"}]
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whole: bool) -> None:
     frame = {"id": "hello", "created": {"hello": 1}, "model": {"a": ["hello"]}, "service_tier": None, "object": 7}

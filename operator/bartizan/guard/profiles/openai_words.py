@@ -166,9 +166,12 @@ _DEPTH_OF_TOKENS = 2
 
 
 def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object or list
-    """A text that the seam has changed; the bytes beside a token say the same once more, in numbers."""
+    """A text that the seam has changed; the bytes beside a token say the same once more, in numbers.
+
+    Where they are a text instead, the seam sees them as it sees any other.
+    """
     holder[key] = text
-    if key == "token" and holder.get("bytes") is not None:
+    if key == "token" and not isinstance(holder.get("bytes"), str | None):
         holder["bytes"] = None
 
 
