@@ -313,6 +313,21 @@ def test_more_texts_than_can_be_followed_end_the_stream() -> None:
         run(LetPass(), chunk({"index": 0, "delta": delta}))
 
 
+def test_more_choices_than_anybody_can_ask_for_end_the_answer() -> None:
+    many = [{"index": index} for index in range(openai_answers.MAX_CHOICES + 1)]
+    assert run(LetPass(), chunk(*many[1:]), DONE)[0][-1] == DONE
+    for chunks in ([chunk(*many)], [chunk(*many[1:]), chunk(many[0])], [chunk(*[many[0]] * len(many))]):
+        with pytest.raises(AnswerError):
+            run(LetPass(), *chunks)
+    with pytest.raises(AnswerError):
+        openai_answers.read_whole(chunk(*many), LetPass(), Tally())
+
+
+def test_choices_that_have_ended_make_room_for_others() -> None:
+    chunks = [chunk(said("x", index, "stop")) for index in range(openai_answers.MAX_CHOICES * 2)]
+    assert run(LetPass(), *chunks, DONE)[0] == [*chunks, DONE]
+
+
 WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
 PATHS = st.sampled_from(["content", "reasoning_content", "refusal", "tool"])
 

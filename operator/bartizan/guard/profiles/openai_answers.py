@@ -14,6 +14,8 @@ from bartizan.guard.tally import AnswerError, Said, Tally, figure
 DONE = b"[DONE]"
 MAX_PLACES = 4096
 """Texts that grow at one time: a few for each choice and each call of a tool."""
+MAX_CHOICES = 128
+"""Choices of an answer, and those that are open at one time; no request gets more than 64."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
 
@@ -38,8 +40,8 @@ class ChunkReader:
             return [*(rest for index in list(self._open) for rest in self._rests(index)), Event(DONE)]
         chunk = self._frame = load(data)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or chunk.get("error") is not None:
-            raise AnswerError("a chunk that holds no choices, or an error")
+        if not isinstance(choices, list) or len(choices) > MAX_CHOICES or chunk.get("error") is not None:
+            raise AnswerError("a chunk that holds no choices, too many, or an error")
         has_changed = self._said.judge(chunk, self.inspector) | self._read_usage(chunk, has_choices=bool(choices))
         before: list[Event] = []
         for choice in choices:
@@ -67,7 +69,9 @@ class ChunkReader:
         if not isinstance(choice, dict) or type(choice.get("index")) is not int:
             raise AnswerError("a choice without an index")
         index, has_changed, has_text = choice["index"], False, False
-        places = self._open.setdefault(index, {})
+        places = self._open.get(index)
+        if places is None:
+            places = self._begin(index)
         strings = words.strings(choice)
         for path, holder, key in strings.spots:
             text, place = holder[key], Place(index, path)
@@ -96,10 +100,16 @@ class ChunkReader:
             self._followed -= 1
         return has_changed
 
+    def _begin(self, index: int) -> dict[Place, None]:
+        places = self._open[index] = {}
+        if len(self._open) > MAX_CHOICES:
+            raise AnswerError("more choices in one answer than can be followed")
+        return places
+
     def _follow(self, places: dict[Place, None], place: Place) -> None:
         places[place] = None
         self._followed += 1
-        if self._followed > MAX_PLACES or len(self._open) > MAX_PLACES:
+        if self._followed > MAX_PLACES:
             raise AnswerError("more texts in one answer than can be followed")
 
     def _rests(self, index: int) -> list[Event]:
@@ -119,8 +129,8 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
     answer = load(body)
     choices = answer.get("choices")
-    if not isinstance(choices, list):
-        raise AnswerError("an answer without choices")
+    if not isinstance(choices, list) or len(choices) > MAX_CHOICES:
+        raise AnswerError("an answer without choices, or with more than can be")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
     has_changed = words.Frame().judge(answer, inspector) | words.show_usage(answer.get("usage"), inspector)
