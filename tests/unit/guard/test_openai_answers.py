@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack, Strip
 
 from bartizan.guard.inspection import LetPass, Place
 from bartizan.guard.profiles import openai_answers
@@ -224,13 +224,6 @@ def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whol
         out = openai_answers.read_whole(body, Blot("hello"), Tally()) if whole else reader.read(body)[0].data or b""
         assert json.loads(out).items() >= {"id": "*****", "service_tier": None}.items()
         assert json.loads(out).keys() == {"id", "service_tier", "choices"}
-
-
-class Strip(LetPass):
-    """Takes out what nobody sees."""
-
-    def answer(self, place: Place, text: str) -> str:
-        return super().answer(place, text).replace("\u200b", "")
 
 
 @pytest.mark.parametrize(
