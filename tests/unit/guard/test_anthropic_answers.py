@@ -286,6 +286,20 @@ def test_no_word_of_the_servers_goes_out_unseen(events: tuple[Event, ...]) -> No
     assert CANARY.encode() not in passed(Blot(CANARY), start(), *events, *end())
 
 
+def whole(*blocks: Any) -> bytes:
+    return json.dumps({"type": "message", "content": blocks, "usage": {"output_tokens": 1}}).encode()
+
+
+def test_more_blocks_than_can_be_followed_end_the_answer() -> None:
+    many = range(answers.MAX_BLOCKS + 1)
+    for events in ([delta(index, "") for index in many], [opened(index) for index in many]):
+        with pytest.raises(Refusal):
+            passed(LetPass(), start(), *events, *end())
+    passed(LetPass(), start(), *(event for index in many for event in (opened(index), closed(index))), *end())
+    with pytest.raises(AnswerError):
+        answers.read_whole(whole(*({} for _ in many)), LetPass(), Tally())
+
+
 def test_of_a_count_of_tokens_only_the_count_goes_on() -> None:
     said = {"input_tokens": 7, "note": CANARY, "context_management": {"x": CANARY}}
     assert json.loads(answers.read_count(json.dumps(said).encode(), LetPass(), Tally())) == {"input_tokens": 7}

@@ -15,7 +15,7 @@ from tests.unit.guard.streams import Event
 from bartizan.guard.inspection import Inspector, LetPass, Place
 from bartizan.guard.profiles import responses_answers as answers
 from bartizan.guard.refusal import Refusal
-from bartizan.guard.tally import Said, Tally
+from bartizan.guard.tally import AnswerError, Said, Tally
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -185,9 +185,23 @@ def test_what_is_no_event_of_the_protocol_ends_the_stream(wrong: Event) -> None:
 def test_more_than_can_be_followed_or_remembered_ends_the_stream() -> None:
     many = [deltas("output_text", index, "content_index", "x")[0] for index in range(answers.MAX_TEXTS + 1)]
     long = [deltas("output_text", 0, "content_index", "x" * 500_000)[0] for _ in range(10)]
-    for events in (many, long):
+    short = [event("in_progress", response=response(metadata=[f"{part}.{index}" for index in range(10_000)]))
+             for part in range(9)]  # fmt: skip
+    for events in (many, long, short):
         with pytest.raises(Refusal):
-            passed(LetPass(), *events)
+            passed(LetPass(), *events, last())
+    assert passed(LetPass(), *short[:2], last())
+    with pytest.raises(AnswerError):
+        answers.read_whole(json.dumps(response("completed", *[{}] * 4097)).encode(), LetPass(), Tally())
+
+
+def test_a_long_stream_of_short_deltas_is_known_again() -> None:
+    reader = answers.EventReader(LetPass(), Tally())
+    (sent,) = deltas("output_text", 0, "content_index", "ab")
+    for _ in range(100_000):
+        reader.read(json.dumps(sent).encode())
+    (out,) = reader.read(json.dumps(done("output_text", 0, "content_index", text="ab" * 100_000)).encode())
+    assert json.loads(out.data or b"")["text"] == "ab" * 100_000
 
 
 @pytest.mark.parametrize("kind", ["response.audio.delta", "response.web_search_call.searching", "keepalive", "", None])

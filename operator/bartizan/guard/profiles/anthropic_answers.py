@@ -17,7 +17,7 @@ from bartizan.guard.profiles import answer_json
 from bartizan.guard.tally import SILENCE, AnswerError, Said, Tally, figure
 
 MAX_BLOCKS = 4096
-"""Content blocks that are open at one time; real streams have one."""
+"""Content blocks of an answer, in a stream those that are open at one time, of which real ones have one."""
 
 _FIELDS: Mapping[str, frozenset[str]] = {
     "content_block_delta": frozenset({"type", "index", "delta"}),
@@ -110,9 +110,7 @@ class EventReader:
         index, block = _index(event), event.get("content_block")
         if not isinstance(block, dict):
             raise AnswerError("a block that is none")
-        self._open.setdefault(index, {})
-        if len(self._open) > MAX_BLOCKS:
-            raise AnswerError("more blocks in one answer than can be followed")
+        self._follow(index)
         has_changed = answer_json.see(self.inspector, block, index, ("block",), quiet(block) | _STARTS)
         for name in _STARTS & block.keys():
             if isinstance(text := block[name], str):
@@ -136,8 +134,14 @@ class EventReader:
         return has_more
 
     def _grow(self, index: int, name: str, text: str) -> str:
-        self._open.setdefault(index, {})[name] = None
+        self._follow(index)[name] = None
         return self.inspector.answer(Place(index, (name,)), text)
+
+    def _follow(self, index: int) -> dict[str, None]:
+        fields = self._open.setdefault(index, {})
+        if len(self._open) > MAX_BLOCKS:
+            raise AnswerError("more blocks in one answer than can be followed")
+        return fields
 
     def _all_rests(self) -> list[Event]:
         return [rest for index in list(self._open) for rest in self._rests(index)]
@@ -157,8 +161,8 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
     answer = answer_json.load(body)
     blocks = answer.get("content")
-    if not isinstance(blocks, list):
-        raise AnswerError("an answer without content")
+    if not isinstance(blocks, list) or len(blocks) > MAX_BLOCKS:
+        raise AnswerError("an answer without content, or with more blocks than can be")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"], None)
     has_changed = answer_json.trim(answer, _MESSAGE)
