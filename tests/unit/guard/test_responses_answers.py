@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 from tests.unit.guard import streams
-from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack, Strip
 from tests.unit.guard.streams import Event
 
 from bartizan.guard.inspection import Inspector, LetPass, Place
@@ -217,6 +217,34 @@ def test_of_a_delta_what_the_protocol_does_not_name_goes_no_further() -> None:
              "logprobs": [{"token": "secret"}]}  # fmt: skip
     (out, _) = streams.read(passed(LetPass(), noisy, {**last(), "sequence_number": 1}))
     assert out == {**deltas("output_text", 0, "content_index", "x")[0], "sequence_number": 0, "logprobs": []}
+
+
+@pytest.mark.parametrize("name", ["sequence_number", "summary_index", "obfuscation"])
+@pytest.mark.parametrize("value", ["secret", ["secret"], {"secret": ["secret"]}, 1.5, None, True, 10**300])
+def test_of_a_deltas_numbers_what_is_none_goes_no_further(name: str, value: Any) -> None:
+    (sent,) = deltas("output_text", 0, "content_index", "x")
+    for inspector in (LetPass(), HoldBack(4)):
+        out = streams.read(passed(inspector, {**sent, name: value}, last()))
+        assert out[-2] == sent
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"type": "message", "conte\u200bnt": []}, {"a": 1, "a\u200b": 2}, {"input": {"b\u200b": 1, "b\u200b\u200b": 2}}],
+)
+def test_a_name_is_never_made_anothers(item: Event) -> None:
+    with pytest.raises(Refusal):
+        passed(Strip(), event("output_item.added", output_index=0, item=item), last())
+    with pytest.raises(AnswerError):
+        answers.read_whole(json.dumps(response("completed", item)).encode(), Strip(), Tally())
+
+
+def test_a_name_in_an_item_is_seen() -> None:
+    item = {"type": "message", "secret": 1}
+    whole = answers.read_whole(json.dumps(response("completed", item)).encode(), Blot("secret"), Tally())
+    streamed = passed(Blot("secret"), event("output_item.added", output_index=0, item=item), last())
+    for out in (json.loads(whole)["output"][0], streams.read(streamed)[0]["item"]):
+        assert out == {"type": "message", "******": 1}
 
 
 def test_of_a_response_what_the_protocol_does_not_name_goes_no_further() -> None:

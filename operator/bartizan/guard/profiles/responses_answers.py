@@ -225,12 +225,17 @@ class EventReader:
 
     def _see_names(self, holder: dict[str, Any], choice: int, path: tuple[Step, ...]) -> bool:
         """Show each name that is not the protocol's; whether one has become another."""
-        said = list(holder.items())
+        pairs = []
+        for position, (name, value) in enumerate(holder.items()):
+            released = name if name in _NAMES else self._see(Place(choice, (*path, (position,))), name)
+            if released != name and released in _NAMES:
+                raise AnswerError("a name that the seam makes the protocol's")
+            pairs.append((released, value))
+        renamed = answer_json.unique(pairs)
+        has_changed = renamed.keys() != holder.keys()
         holder.clear()
-        for position, (name, value) in enumerate(said):
-            known = name if name in _NAMES else self._see(Place(choice, (*path, (position,))), name)
-            holder[known] = value
-        return any(name not in holder for name, _ in said)
+        holder.update(renamed)
+        return has_changed
 
     def _see(self, place: Place, text: str) -> str:
         released = self._known.get(text)
@@ -272,6 +277,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         if not isinstance(item, dict):
             raise AnswerError("an output item that is none")
         has_changed |= answer_json.see(inspector, item, index, (), answer_json.quiet(item, _WORDS))
+        has_changed |= answer_json.see_names(inspector, item, Place(index, ()), _NAMES)
         tally.floor += 1
     if tally.said is None or tally.said.output is None:
         tally.text_bytes += answer_json.text_bytes(items)
