@@ -215,6 +215,16 @@ def test_bytes_that_are_a_text_are_seen_like_any_other(names: tuple[str, str]) -
         assert json.loads(out)["choices"][0]["logprobs"]["content"] == [{"token": "*****", "bytes": "*****"}]
 
 
+@pytest.mark.parametrize("odd", [{"a": "hello"}, ["hello"], [104, [101]], {"a": 104}])
+def test_bytes_that_are_neither_numbers_nor_a_text_are_no_answer(odd: Any) -> None:
+    said = {"token": "hello", "bytes": odd}
+    for choice in ({"index": 0, **said}, {"index": 0, "logprobs": {"content": [said]}}):
+        with pytest.raises(AnswerError):
+            openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), LetPass(), Tally())
+        with pytest.raises(AnswerError):
+            run(LetPass(), chunk(choice))
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whole: bool) -> None:
     frame = {"id": "hello", "created": {"hello": 1}, "model": {"a": ["hello"]}, "service_tier": None, "object": 7}

@@ -126,6 +126,7 @@ def strings(choice: dict[str, Any]) -> Strings:
     found = Strings()
     if not choice.keys() <= NAMES:
         found.odd.append(((), choice, NAMES))
+        _judge_bytes(choice)
     for name, value in choice.items():
         if isinstance(value, str):
             if name != "finish_reason" or value not in REASONS:
@@ -147,6 +148,8 @@ def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # n
         if isinstance(value, str):
             found.spots.append(((*path, key), holder, key))
         elif isinstance(value, _NESTED):
+            if key == "bytes":
+                _judge_bytes(holder)
             below = _BELOW.get(key, known) if key in known else _NONE  # below a name that is not the protocol's none is
             _gather(value, (*path, key), below, found)
 
@@ -163,6 +166,15 @@ def _gather_items(items: list[Any], path: Path, known: Names, found: Strings) ->
 
 _DEPTH_OF_TOKENS = 2
 """logprobs.content and its like: tokens, one after another, are one text, however it is cut."""
+
+
+def _judge_bytes(holder: dict[str, Any]) -> None:
+    """Raises AnswerError where those beside a token are more than numbers: they go where the token is changed."""
+    said = holder.get("bytes")
+    if "token" in holder and isinstance(said, _NESTED):
+        if isinstance(said, list) and {*map(type, said)} <= {int}:
+            return
+        raise AnswerError("bytes of a token that are none")
 
 
 def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object or list
