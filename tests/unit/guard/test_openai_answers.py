@@ -316,6 +316,14 @@ def test_more_texts_than_can_be_followed_end_the_stream() -> None:
         run(LetPass(), chunk({"index": 0, "delta": delta}))
 
 
+@pytest.mark.parametrize("texts_of", [["", "held"], [["x"], [{"content": "b"}, "held"]]])
+def test_what_is_held_back_of_a_text_in_a_list_comes_in_its_place(texts_of: list[Any]) -> None:
+    data = chunk({"index": 0, "delta": {"annotations": texts_of}})
+    assert texts(run(HoldBack(9), data, DONE)[0]) == texts([data])
+    with pytest.raises(AnswerError):
+        run(HoldBack(9), chunk({"index": 0, "delta": {"annotations": [*[1] * 300, "held"]}}), DONE)
+
+
 def test_more_choices_than_anybody_can_ask_for_end_the_answer() -> None:
     many = [{"index": index} for index in range(openai_answers.MAX_CHOICES + 1)]
     assert run(LetPass(), chunk(*many[1:]), DONE)[0][-1] == DONE

@@ -16,6 +16,8 @@ MAX_PLACES = 4096
 """Texts that grow at one time: a few for each choice and each call of a tool."""
 MAX_CHOICES = 128
 """Choices of an answer, and those that are open at one time; no request gets more than 64."""
+MAX_BEFORE = 256
+"""Items before a text in a list of texts; the protocol's deltas have none but for tokens, which are one text."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
 
@@ -171,7 +173,16 @@ def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
     for step in reversed(path):
         if isinstance(step, str):
             value = {step: value}
+        elif isinstance(value, dict):
+            value = [{"index": step, **value}]
         else:
-            value = [{"index": step, **value}] if isinstance(value, dict) else [value]
+            value = [*_empty(value, step), value]
     grown: dict[str, Any] = value
     return grown
+
+
+def _empty(value: Any, places: Any) -> list[Any]:  # noqa: ANN401 - a text or a list, and where in its list it stands
+    """What stands before it in its list, which says no place: as many of its kind, with nothing in them."""
+    if places > MAX_BEFORE:
+        raise AnswerError("a text too far down in a list to be held back")
+    return [type(value)()] * int(places)
