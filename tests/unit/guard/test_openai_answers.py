@@ -201,6 +201,15 @@ def test_the_bytes_of_a_token_go_with_it_wherever_a_server_puts_it() -> None:
         assert json.loads(out)["choices"][0]["message"]["logprobs"] == {"token": "*****", "bytes": None}
 
 
+@pytest.mark.parametrize("most", [0, 1, 4, 100])
+def test_tokens_of_a_whole_answer_stay_as_they_are_cut_where_the_seam_changes_nothing(most: int) -> None:
+    content = [{"token": part, "bytes": list(part.encode())} for part in ("he", "llo", " you")]
+    body = json.dumps({"choices": [{"index": 0, "logprobs": {"content": content, "tokens": ["a", "b"]}}]}).encode()
+    holding = HoldBack(most)
+    assert openai_answers.read_whole(body, holding, Tally()) == body
+    assert holding.seen[Place(0, ("logprobs", "content", 0, "token"))] == "hello you"
+
+
 @pytest.mark.parametrize("names", [("token", "bytes"), ("bytes", "token")])
 def test_bytes_that_are_a_text_are_seen_like_any_other(names: tuple[str, str]) -> None:
     choice = {

@@ -206,19 +206,22 @@ def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
 
 
 def _show_tokens(spots: list[Spot], index: int, inspector: Inspector) -> bool:
-    """Those in one place are one text, whose end may be held back until the last of them."""
-    released, last = [], {}
-    for at, (path, holder, key) in enumerate(spots):
+    """Those in one place are one text, of which the seam may hold back an end; they change where that text does."""
+    texts: dict[Place, list[tuple[Spot, str]]] = {}
+    for spot in spots:
+        path, holder, key = spot
         place = Place(index, path)
-        released.append(inspector.answer(place, holder[key]))
-        last[place] = at
-    for place, at in last.items():
-        released[at] += inspector.rest(place)
+        texts.setdefault(place, []).append((spot, inspector.answer(place, holder[key])))
     has_changed = False
-    for (_, holder, key), text in zip(spots, released, strict=True):
-        if text != holder[key]:
-            put(holder, key, text)
-            has_changed = True
+    for place, pieces in texts.items():
+        rest = inspector.rest(place)
+        if "".join(text for _, text in pieces) + rest == "".join(holder[key] for (_, holder, key), _ in pieces):
+            continue
+        last, text = pieces.pop()
+        for (_, holder, key), released in (*pieces, (last, text + rest)):
+            if released != holder[key]:
+                put(holder, key, released)
+        has_changed = True
     return has_changed
 
 
