@@ -325,7 +325,7 @@ def test_more_texts_than_can_be_followed_end_the_stream() -> None:
         run(LetPass(), chunk({"index": 0, "delta": delta}))
 
 
-@pytest.mark.parametrize("texts_of", [["", "held"], [["x"], [{"content": "b"}, "held"]]])
+@pytest.mark.parametrize("texts_of", [["", "held"], [["x"], [{"content": "b"}, "held"]], [{}, {"index": "held"}]])
 def test_what_is_held_back_of_a_text_in_a_list_comes_in_its_place(texts_of: list[Any]) -> None:
     data = chunk({"index": 0, "delta": {"annotations": texts_of}})
     assert texts(run(HoldBack(9), data, DONE)[0]) == texts([data])

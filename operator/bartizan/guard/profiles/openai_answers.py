@@ -173,7 +173,7 @@ def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
     for step in reversed(path):
         if isinstance(step, str):
             value = {step: value}
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and "index" not in value:
             value = [{"index": step, **value}]
         else:
             value = [*_empty(value, step), value]
@@ -181,7 +181,7 @@ def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
     return grown
 
 
-def _empty(value: Any, places: Any) -> list[Any]:  # noqa: ANN401 - a text or a list, and where in its list it stands
+def _empty(value: Any, places: Any) -> list[Any]:  # noqa: ANN401 - any JSON, and where in its list it stands
     """What stands before it in its list, which says no place: as many of its kind, with nothing in them."""
     if places > MAX_BEFORE:
         raise AnswerError("a text too far down in a list to be held back")
