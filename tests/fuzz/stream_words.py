@@ -13,12 +13,22 @@ EVENTS = (
     b": ping\n\n",
     b'event: error\ndata: {"error":{"message":"x"}}\n\n',
     b"id: 7\nretry: 10\n\n",
+    b'data: {"choices":[{"index":0,"delta":{},"logprobs":{"content":[{"token":"t","logprob":-1,"bytes":[116]}]}}]}\n\n',
     b"data: [DONE]\n\n",
 )
 WHOLE = (
     b'{"choices":[{"index":0,"message":{"content":"hello\\u00e9"}}],"usage":{"prompt_tokens":5,"completion_tokens":3}}',
     b'{"choices":[{"index":0,"text":"a"},{"index":1,"text":"b","logprobs":null}],"usage":null}',
     b'{"choices":[{"message":{"content":null,"tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}',
+)
+WHOLE_TOKENS = (
+    b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"logprobs":{"content":[{"token":"hi",'
+    b'"logprob":-1,"bytes":[104,105],"top_logprobs":[{"token":"ho","logprob":-2,"bytes":[104,111]}]}]}}]}'
+)
+WHOLE_INFERENCE = (
+    b'{"model_name":"m","model_version":"1","id":"a","parameters":{"a":"b"},"outputs":[{"name":"o","datatype":"BYTES",'
+    b'"shape":[2],"data":["hello","x"],"parameters":{"content_type":"str"}},'
+    b'{"name":"n","datatype":"FP32","shape":[1,2],"data":[[1.5,2]]}]}'
 )
 WORDS = (
     *(b"data: ", b"data:", b"data", b"event: x\n", b":", b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r", b"\xef\xbb\xbf"),

@@ -5,14 +5,15 @@ import random
 from collections import defaultdict
 from typing import Any
 
+from tests.fuzz import odd_json
 from tests.fuzz.mutation import Mutator, pieces, with_cuts
 from tests.fuzz.stream_words import EVENTS, WORDS
 from tests.fuzz.target import Target
-from tests.unit.guard.inspectors import HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack
 
 from bartizan.guard.answers import Streamed
 from bartizan.guard.event_stream import EventStream
-from bartizan.guard.inspection import Inspector, Place
+from bartizan.guard.inspection import Place
 from bartizan.guard.profiles.openai_answers import DONE, ChunkReader
 from bartizan.guard.profiles.openai_words import NAMES, OF_LOGPROBS, REASONS
 from bartizan.guard.refusal import Refusal
@@ -20,6 +21,11 @@ from bartizan.guard.tally import Tally
 
 MOST_OUTPUT = 8
 _MUTATOR = Mutator(EVENTS, WORDS)
+_CHUNKS = tuple(
+    json.loads(event.data)
+    for event in EventStream().feed(b"".join(EVENTS))
+    if event.data is not None and event.data != DONE
+)
 Texts = dict[Place, str]
 
 
@@ -45,8 +51,12 @@ class Recorder(HoldBack):
 
 def make(chance: random.Random) -> bytes:
     parts = [chance.choice(EVENTS) for _ in range(chance.randrange(8))]
-    if chance.random() < 0.7:
+    how = chance.random()
+    if how < 0.4:
         parts.insert(chance.randrange(len(parts) + 1), _MUTATOR.make(chance))
+    elif how < 0.8:
+        odd = odd_json.changed(chance.choice(_CHUNKS), chance)
+        parts.insert(chance.randrange(len(parts) + 1), b"data: %b\n\n" % json.dumps(odd).encode())
     data = b"".join(parts) + (EVENTS[-1] if chance.random() < 0.8 else b"")
     return bytes([chance.randrange(8)]) + with_cuts(data, chance)
 
@@ -60,16 +70,18 @@ def judge(case: bytes) -> None:
     held_passed, held_out, holding = _read(cut, Recorder(most), shows_usage=shows_usage)
     for output, inspector in ((out, seam), (held_out, holding)):
         _judge_seen(output, inspector)
+    _, blotted, _ = _read(cut, Blot(odd_json.TERM), shows_usage=shows_usage)
+    assert not any(odd_json.TERM in json.dumps(event) for event in _events(blotted)), "past the seam"
     if passed:
         assert held_passed, "holding back breaks a stream"
         assert holding.given == holding.seen == seam.seen, "holding back loses text"
         assert shows_usage or not any(event.get("usage") for event in _events(out)), "usage that nobody asked for"
 
 
-def _read(cut: list[bytes], inspector: Recorder, *, shows_usage: bool) -> tuple[bool, bytes, Recorder]:
+def _read(cut: list[bytes], inspector: Any, *, shows_usage: bool) -> tuple[bool, bytes, Any]:
     """Whether the stream was read to its end, and what went out of it."""
     tally, out = Tally(), b""
-    answer = Streamed(ChunkReader(_as_inspector(inspector), tally, shows_usage), tally, MOST_OUTPUT)
+    answer = Streamed(ChunkReader(inspector, tally, shows_usage), tally, MOST_OUTPUT)
     try:
         for piece in cut:
             out += answer.piece(piece)
@@ -81,10 +93,6 @@ def _read(cut: list[bytes], inspector: Recorder, *, shows_usage: bool) -> tuple[
         assert answer._stream._line_bytes + answer._stream._begun_bytes <= sum(map(len, cut))
 
 
-def _as_inspector(inspector: Recorder) -> Inspector:
-    return inspector
-
-
 def _judge_seen(output: bytes, inspector: Recorder) -> None:
     """Every string of every choice that went out is the seam's own word, in order."""
     gone: Texts = defaultdict(str)
@@ -94,7 +102,7 @@ def _judge_seen(output: bytes, inspector: Recorder) -> None:
             for path, text in _texts(choice, ()):
                 gone[Place(choice["index"], path)] += text
     for place, text in gone.items():
-        assert inspector.given[place].startswith(text), f"a text that the seam did not give out, at {place}"
+        assert inspector.given.get(place, "").startswith(text), f"a text that the seam did not give out, at {place}"
 
 
 def _events(output: bytes) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import random
 from typing import Any
 
+from tests.fuzz import odd_json
 from tests.fuzz.mutation import Mutator, pieces, with_cuts
 from tests.fuzz.stream_words import WORDS
 from tests.fuzz.target import Target
@@ -18,12 +19,28 @@ from bartizan.guard.refusal import Refusal
 from bartizan.guard.tally import Tally
 
 READERS: tuple[streams.Maker, ...] = (anthropic_answers.EventReader, responses_answers.EventReader)
-EVENTS = tuple(
-    tuple(streams.named(event) for event in events)
-    for events in (test_anthropic_answers.STREAM, test_responses_answers.STREAM)
+STREAMS = (test_anthropic_answers.STREAM, test_responses_answers.STREAM)
+EVENTS = tuple(tuple(streams.named(event) for event in events) for events in STREAMS)
+_RARE: tuple[tuple[streams.Event, ...], ...] = (
+    (
+        test_anthropic_answers.begun(type="text", text="begun", citations=[{"cited_text": "x"}]),
+        test_anthropic_answers.begun(type="thinking", thinking="begun", signature="s"),
+        test_anthropic_answers.begun(type="redacted_thinking", data="x"),
+        {
+            "type": "content_block_delta",
+            "index": 1,
+            "delta": {"type": "citations_delta", "citation": {"type": "char_location", "cited_text": "x"}},
+        },
+        test_anthropic_answers.ended({"output_tokens": 3}, stop_reason="refusal", stop_details={"explanation": "x"}),
+    ),
+    (
+        {**test_responses_answers.deltas("refusal", 1, "content_index", "x")[0], "sequence_number": 3, "logprobs": []},
+        test_responses_answers.last("failed", error={"code": "x", "message": "y"}),
+    ),
 )
+"""Events of the protocol that the streams do without."""
 _MUTATORS = tuple(
-    Mutator(events, (*WORDS, b'"type":', b'"delta":', b'"index":1', b'"output_index":1', b"secret"))
+    Mutator(events, (*WORDS, b'"type":', b'"delta":', b'"index":1', b'"output_index":1', odd_json.TERM.encode()))
     for events in EVENTS
 )
 
@@ -33,8 +50,12 @@ def make(chance: random.Random) -> bytes:
     parts = list(EVENTS[number])
     for _ in range(chance.choice((0, 0, 1, 3))):
         parts.pop(chance.randrange(len(parts)))
-    if chance.random() < 0.7:
+    how = chance.random()
+    if how < 0.4:
         parts.insert(chance.randrange(len(parts) + 1), _MUTATORS[number].make(chance))
+    elif how < 0.9:
+        odd = odd_json.changed(chance.choice((*STREAMS[number], *_RARE[number])), chance)
+        parts.insert(chance.randrange(len(parts) + 1), b"data: %b\n\n" % json.dumps(odd).encode())
     return bytes([number + len(READERS) * chance.randrange(8)]) + with_cuts(b"".join(parts), chance)
 
 
@@ -47,12 +68,12 @@ def judge(case: bytes) -> None:
     if passed:
         assert held_passed, "holding back breaks a stream"
         assert holding.given == holding.seen == seam.seen, "holding back loses text"
-    _, blotted, _ = _read(maker, cut, Blot("secret"))
+    _, blotted, _ = _read(maker, cut, Blot(odd_json.TERM))
     for event in EventStream().feed(blotted):
         if event.data is not None:
             value = json.loads(event.data)
             assert event.name.decode() == value["type"], "a name that nobody has inspected"
-            assert "secret" not in json.dumps(value), "past the seam"
+            assert odd_json.TERM not in json.dumps(value), "past the seam"
     assert len(out) < 4 * sum(map(len, cut)) + 4096
 
 

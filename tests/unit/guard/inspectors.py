@@ -1,4 +1,6 @@
-"""Inspectors in the seam: one that holds back and remembers, one that blots out a term wherever it is cut."""
+"""Inspectors in the seam: one that holds back and remembers, one that blots out a term wherever it is cut, and one
+that takes out what nobody sees.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -44,3 +46,10 @@ class Blot(LetPass):
 
     def rest(self, place: Place) -> str:
         return self.kept.pop(place, "")
+
+
+class Strip(LetPass):
+    """Takes out what nobody sees."""
+
+    def answer(self, place: Place, text: str) -> str:
+        return super().answer(place, text).replace("\u200b", "")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.guard import streams
-from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack, Strip
 from tests.unit.guard.streams import Event
 
 from bartizan.guard.inspection import Inspector, LetPass, Place
@@ -155,6 +155,9 @@ def test_usage_of_a_stream_that_breaks_off_is_what_was_said_so_far() -> None:
         {"type": "content_block_delta", "index": 0, "delta": "x"},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ["x"]}},
         {"type": "content_block_start", "index": 0, "content_block": []},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ["x"]}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": {"x": "y"}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "signature": 5}},
         {"type": "content_block_stop"},
         {"type": "message_start", "message": None},
         {"type": "message_delta", "delta": {}, "usage": {"output_tokens": -1}},
@@ -275,6 +278,12 @@ UNSEEN = {
         opened(0),
         {"type": "content_block_delta", "index": 0, "delta": {"type": CANARY}},
     ),
+    "a name in a delta of a kind that nobody knows": (
+        opened(0),
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "odd", CANARY: 1}},
+    ),
+    "a name in a block": (begun(type="text", text="", **{CANARY: 1}),),
+    "a name in a message's end": (ended({}, stop_reason="end_turn", **{CANARY: 1}),),
     "a word of usage": (ended({"output_tokens": 3, "note": CANARY}),),
     "a name in usage": (ended({"output_tokens": 3, CANARY: 1}),),
     "why it stopped": (ended({}, stop_reason=CANARY),),
@@ -284,6 +293,46 @@ UNSEEN = {
 @pytest.mark.parametrize("events", UNSEEN.values(), ids=UNSEEN)
 def test_no_word_of_the_servers_goes_out_unseen(events: tuple[Event, ...]) -> None:
     assert CANARY.encode() not in passed(Blot(CANARY), start(), *events, *end())
+
+
+def whole(*blocks: Any) -> bytes:
+    return json.dumps({"type": "message", "content": blocks, "usage": {"output_tokens": 1}}).encode()
+
+
+def test_a_name_in_a_block_of_a_whole_answer_is_seen() -> None:
+    out = answers.read_whole(whole({"type": "text", "text": "x", CANARY: 1}), Blot(CANARY), Tally())
+    assert json.loads(out)["content"] == [{"type": "text", "text": "x", "*" * len(CANARY): 1}]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "text", "te\u200bxt": "a"},
+        {"type": "text", "a": 1, "a\u200b": 2},
+        {"type": "tool_use", "input": {"a": 1, "a\u200b": 2}},
+    ],
+)
+def test_a_name_is_never_made_anothers(block: Event) -> None:
+    with pytest.raises(AnswerError):
+        answers.read_whole(whole(block), Strip(), Tally())
+    with pytest.raises(Refusal):
+        passed(Strip(), start(), begun(**block), *end())
+
+
+@pytest.mark.parametrize("kind", [[], {"a": "b"}, 5, None])
+def test_a_delta_of_a_kind_that_is_no_word_is_seen_like_any_other(kind: Any) -> None:
+    odd = {"type": "content_block_delta", "index": 0, "delta": {"type": kind, "text": CANARY}}
+    assert CANARY.encode() not in passed(Blot(CANARY), start(), odd, *end())
+
+
+def test_more_blocks_than_can_be_followed_end_the_answer() -> None:
+    many = range(answers.MAX_BLOCKS + 1)
+    for events in ([delta(index, "") for index in many], [opened(index) for index in many]):
+        with pytest.raises(Refusal):
+            passed(LetPass(), start(), *events, *end())
+    passed(LetPass(), start(), *(event for index in many for event in (opened(index), closed(index))), *end())
+    with pytest.raises(AnswerError):
+        answers.read_whole(whole(*({} for _ in many)), LetPass(), Tally())
 
 
 def test_of_a_count_of_tokens_only_the_count_goes_on() -> None:

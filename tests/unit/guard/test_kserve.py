@@ -232,7 +232,30 @@ def test_numbers_pass_byte_for_byte() -> None:
     body = answered(tensor("FP32", [[1.5, 2], [3, 4]], [2, 2]), tensor("BOOL", [True]), tensor("INT8", [], [0]))
     holding = HoldBack(0)
     assert kserve.read_whole(body, holding, Tally()) == body
-    assert not holding.seen
+    assert set(holding.seen.values()) == {"demo", "text"}, "names alone"
+
+
+UNSEEN = {
+    "an output's name": {"name": "secret"},
+    "a datatype": {"datatype": "secret"},
+    "a datatype that is none": {"datatype": {"secret": ["secret"]}},
+    "a shape": {"shape": "secret"},
+    "a length": {"shape": ["secret"]},
+    "a name in an output": {"secret": 1},
+}
+
+
+@pytest.mark.parametrize("field", UNSEEN.values(), ids=UNSEEN)
+def test_no_word_of_an_output_goes_out_unseen(field: dict[str, Any]) -> None:
+    out = kserve.read_whole(answered({**tensor("FP32", [1]), **field}), Blot("secret"), Tally())
+    assert b"secret" not in out
+    assert b"******" in out
+
+
+def test_of_which_model_an_answer_is_is_seen() -> None:
+    body = answered(tensor("FP32", [1]), model_name="secret", model_version=["secret"])
+    out = json.loads(kserve.read_whole(body, Blot("secret"), Tally()))
+    assert (out["model_name"], out["model_version"]) == ("******", ["******"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack, Strip
 
 from bartizan.guard.inspection import LetPass, Place
 from bartizan.guard.profiles import openai_answers
@@ -80,7 +80,12 @@ def test_each_event_with_text_counts_one_token_of_each_choice_at_least() -> None
 @pytest.mark.parametrize("said", [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": 7}}])
 def test_a_whole_answer_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(said: Any) -> None:
     """A token a byte, which is the most that it can be, and no more than was held; the input as it was held."""
-    for answer in ({"message": {"role": "assistant", "content": "forty words"}}, {"text": "forty words"}):
+    logprobs = {"content": [{"token": "forty words", "top_logprobs": [{"token": "eleven"}]}]}
+    for answer in (
+        {"message": {"role": "assistant", "content": "forty words"}},
+        {"text": "forty words"},
+        {"text": "forty words", "logprobs": logprobs},
+    ):
         tally = Tally()
         openai_answers.read_whole(json.dumps({"choices": [{"index": 0, **answer}], **said}).encode(), LetPass(), tally)
         given = 7 if said.get("usage") else 50
@@ -196,6 +201,39 @@ def test_the_bytes_of_a_token_go_with_it_wherever_a_server_puts_it() -> None:
         assert json.loads(out)["choices"][0]["message"]["logprobs"] == {"token": "*****", "bytes": None}
 
 
+@pytest.mark.parametrize("most", [0, 1, 4, 100])
+def test_tokens_of_a_whole_answer_stay_as_they_are_cut_where_the_seam_changes_nothing(most: int) -> None:
+    content = [{"token": part, "bytes": list(part.encode())} for part in ("he", "llo", " you")]
+    body = json.dumps({"choices": [{"index": 0, "logprobs": {"content": content, "tokens": ["a", "b"]}}]}).encode()
+    holding = HoldBack(most)
+    assert openai_answers.read_whole(body, holding, Tally()) == body
+    assert holding.seen[Place(0, ("logprobs", "content", 0, "token"))] == "hello you"
+
+
+@pytest.mark.parametrize("names", [("token", "bytes"), ("bytes", "token")])
+def test_bytes_that_are_a_text_are_seen_like_any_other(names: tuple[str, str]) -> None:
+    choice = {
+        "index": 0,
+        "delta": {},
+        "logprobs": {"content": [dict.fromkeys(names, "hello")]},
+        "finish_reason": "stop",
+    }
+    whole = openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), Blot("hello"), Tally())
+    (streamed,), _ = run(Blot("hello"), chunk(choice))
+    for out in (whole, streamed):
+        assert json.loads(out)["choices"][0]["logprobs"]["content"] == [{"token": "*****", "bytes": "*****"}]
+
+
+@pytest.mark.parametrize("odd", [{"a": "hello"}, ["hello"], [104, [101]], {"a": 104}])
+def test_bytes_that_are_neither_numbers_nor_a_text_are_no_answer(odd: Any) -> None:
+    said = {"token": "hello", "bytes": odd}
+    for choice in ({"index": 0, **said}, {"index": 0, "logprobs": {"content": [said]}}):
+        with pytest.raises(AnswerError):
+            openai_answers.read_whole(json.dumps({"choices": [choice]}).encode(), LetPass(), Tally())
+        with pytest.raises(AnswerError):
+            run(LetPass(), chunk(choice))
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whole: bool) -> None:
     frame = {"id": "hello", "created": {"hello": 1}, "model": {"a": ["hello"]}, "service_tier": None, "object": 7}
@@ -205,13 +243,6 @@ def test_what_an_answer_says_of_itself_is_words_that_are_seen_and_a_time(*, whol
         out = openai_answers.read_whole(body, Blot("hello"), Tally()) if whole else reader.read(body)[0].data or b""
         assert json.loads(out).items() >= {"id": "*****", "service_tier": None}.items()
         assert json.loads(out).keys() == {"id", "service_tier", "choices"}
-
-
-class Strip(LetPass):
-    """Takes out what nobody sees."""
-
-    def answer(self, place: Place, text: str) -> str:
-        return super().answer(place, text).replace("\u200b", "")
 
 
 @pytest.mark.parametrize(
@@ -292,6 +323,29 @@ def test_more_texts_than_can_be_followed_end_the_stream() -> None:
     delta = {"tool_calls": [{"index": number, "id": "x"} for number in range(openai_answers.MAX_PLACES + 1)]}
     with pytest.raises(AnswerError):
         run(LetPass(), chunk({"index": 0, "delta": delta}))
+
+
+@pytest.mark.parametrize("texts_of", [["", "held"], [["x"], [{"content": "b"}, "held"]], [{}, {"index": "held"}]])
+def test_what_is_held_back_of_a_text_in_a_list_comes_in_its_place(texts_of: list[Any]) -> None:
+    data = chunk({"index": 0, "delta": {"annotations": texts_of}})
+    assert texts(run(HoldBack(9), data, DONE)[0]) == texts([data])
+    with pytest.raises(AnswerError):
+        run(HoldBack(9), chunk({"index": 0, "delta": {"annotations": [*[1] * 300, "held"]}}), DONE)
+
+
+def test_more_choices_than_anybody_can_ask_for_end_the_answer() -> None:
+    many = [{"index": index} for index in range(openai_answers.MAX_CHOICES + 1)]
+    assert run(LetPass(), chunk(*many[1:]), DONE)[0][-1] == DONE
+    for chunks in ([chunk(*many)], [chunk(*many[1:]), chunk(many[0])], [chunk(*[many[0]] * len(many))]):
+        with pytest.raises(AnswerError):
+            run(LetPass(), *chunks)
+    with pytest.raises(AnswerError):
+        openai_answers.read_whole(chunk(*many), LetPass(), Tally())
+
+
+def test_choices_that_have_ended_make_room_for_others() -> None:
+    chunks = [chunk(said("x", index, "stop")) for index in range(openai_answers.MAX_CHOICES * 2)]
+    assert run(LetPass(), *chunks, DONE)[0] == [*chunks, DONE]
 
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 from tests.unit.guard import streams
-from tests.unit.guard.inspectors import Blot, HoldBack
+from tests.unit.guard.inspectors import Blot, HoldBack, Strip
 from tests.unit.guard.streams import Event
 
 from bartizan.guard.inspection import Inspector, LetPass, Place
 from bartizan.guard.profiles import responses_answers as answers
 from bartizan.guard.refusal import Refusal
-from bartizan.guard.tally import Said, Tally
+from bartizan.guard.tally import AnswerError, Said, Tally
 from bartizan.policy.reasons import Reason
 from bartizan.policy.tokens import Amount
 
@@ -185,9 +185,23 @@ def test_what_is_no_event_of_the_protocol_ends_the_stream(wrong: Event) -> None:
 def test_more_than_can_be_followed_or_remembered_ends_the_stream() -> None:
     many = [deltas("output_text", index, "content_index", "x")[0] for index in range(answers.MAX_TEXTS + 1)]
     long = [deltas("output_text", 0, "content_index", "x" * 500_000)[0] for _ in range(10)]
-    for events in (many, long):
+    short = [event("in_progress", response=response(metadata=[f"{part}.{index}" for index in range(10_000)]))
+             for part in range(9)]  # fmt: skip
+    for events in (many, long, short):
         with pytest.raises(Refusal):
-            passed(LetPass(), *events)
+            passed(LetPass(), *events, last())
+    assert passed(LetPass(), *short[:2], last())
+    with pytest.raises(AnswerError):
+        answers.read_whole(json.dumps(response("completed", *[{}] * 4097)).encode(), LetPass(), Tally())
+
+
+def test_a_long_stream_of_short_deltas_is_known_again() -> None:
+    reader = answers.EventReader(LetPass(), Tally())
+    (sent,) = deltas("output_text", 0, "content_index", "ab")
+    for _ in range(100_000):
+        reader.read(json.dumps(sent).encode())
+    (out,) = reader.read(json.dumps(done("output_text", 0, "content_index", text="ab" * 100_000)).encode())
+    assert json.loads(out.data or b"")["text"] == "ab" * 100_000
 
 
 @pytest.mark.parametrize("kind", ["response.audio.delta", "response.web_search_call.searching", "keepalive", "", None])
@@ -203,6 +217,34 @@ def test_of_a_delta_what_the_protocol_does_not_name_goes_no_further() -> None:
              "logprobs": [{"token": "secret"}]}  # fmt: skip
     (out, _) = streams.read(passed(LetPass(), noisy, {**last(), "sequence_number": 1}))
     assert out == {**deltas("output_text", 0, "content_index", "x")[0], "sequence_number": 0, "logprobs": []}
+
+
+@pytest.mark.parametrize("name", ["sequence_number", "summary_index", "obfuscation"])
+@pytest.mark.parametrize("value", ["secret", ["secret"], {"secret": ["secret"]}, 1.5, None, True, 10**300])
+def test_of_a_deltas_numbers_what_is_none_goes_no_further(name: str, value: Any) -> None:
+    (sent,) = deltas("output_text", 0, "content_index", "x")
+    for inspector in (LetPass(), HoldBack(4)):
+        out = streams.read(passed(inspector, {**sent, name: value}, last()))
+        assert out[-2] == sent
+
+
+@pytest.mark.parametrize(
+    "item",
+    [{"type": "message", "conte\u200bnt": []}, {"a": 1, "a\u200b": 2}, {"input": {"b\u200b": 1, "b\u200b\u200b": 2}}],
+)
+def test_a_name_is_never_made_anothers(item: Event) -> None:
+    with pytest.raises(Refusal):
+        passed(Strip(), event("output_item.added", output_index=0, item=item), last())
+    with pytest.raises(AnswerError):
+        answers.read_whole(json.dumps(response("completed", item)).encode(), Strip(), Tally())
+
+
+def test_a_name_in_an_item_is_seen() -> None:
+    item = {"type": "message", "secret": 1}
+    whole = answers.read_whole(json.dumps(response("completed", item)).encode(), Blot("secret"), Tally())
+    streamed = passed(Blot("secret"), event("output_item.added", output_index=0, item=item), last())
+    for out in (json.loads(whole)["output"][0], streams.read(streamed)[0]["item"]):
+        assert out == {"type": "message", "******": 1}
 
 
 def test_of_a_response_what_the_protocol_does_not_name_goes_no_further() -> None:
@@ -253,7 +295,8 @@ def test_no_character_is_lost_wherever_the_seam_holds_back(pieces: list[tuple[in
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 7}])
 def test_a_whole_response_of_which_the_server_does_not_say_what_it_took_is_charged_by_its_text(usage: Any) -> None:
     tally = Tally()
-    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "words"}]}
+    part = {"type": "output_text", "text": "words", "logprobs": [{"token": "words"}]}
+    item = {"type": "message", "role": "assistant", "content": [part]}
     answers.read_whole(json.dumps({"object": "response", "output": [item], "usage": usage}).encode(), LetPass(), tally)
     assert tally.spent(held=Amount(50, 100)) == Amount(7 if usage else 50, 5)
     assert tally.spent(held=Amount(50, 2)) == Amount(7 if usage else 50, 2)

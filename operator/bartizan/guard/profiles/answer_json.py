@@ -10,7 +10,10 @@ from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.strict_json import WHITESPACE
 from bartizan.guard.tally import AnswerError
 
-_WITHOUT_TEXT = frozenset({"id", "type", "role", "object", "status", "finish_reason", "stop_reason", "call_id"})
+_WITHOUT_TEXT = frozenset(
+    {"id", "type", "role", "object", "status", "finish_reason", "stop_reason", "call_id", "logprobs"}
+)
+"""Fields that say what something is, and one that says a text again."""
 MAX_DEPTH = 32
 """Objects and lists within one another; real ones have some ten."""
 
@@ -73,7 +76,7 @@ def trim(holder: dict[str, Any], fields: AbstractSet[str]) -> bool:
 def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[Step, ...], but: Container[str]) -> bool:
     """Show the seam each string in `holder`, but for the fields `but`, as a text of its own that is whole.
 
-    Below the fields of `holder`, which the protocol names, keys are the model's words, too. Whether something changed.
+    Below these fields, whose own names `see_names` shows, keys are the model's words, too. Whether something changed.
     """
     has_changed = False
     for name, value in holder.items():
@@ -84,6 +87,38 @@ def see(inspector: Inspector, holder: dict[str, Any], choice: int, path: tuple[S
     return has_changed
 
 
+def see_names(inspector: Inspector, holder: dict[str, Any], place: Place, known: AbstractSet[str]) -> bool:
+    """Show the seam each name in `holder` itself that is not the protocol's; whether one has become another.
+
+    Raises AnswerError where one has become the protocol's, or one that stands there already.
+    """
+    if holder.keys() <= known:
+        return False
+    pairs, has_changed = [], False
+    for position, (name, value) in enumerate(holder.items()):
+        released = name
+        if name not in known:
+            released = show(inspector, Place(place.choice, (*place.path, (position,))), name)
+        if released is not name:
+            if released in known:
+                raise AnswerError("a name that the seam makes the protocol's")
+            has_changed = True
+        pairs.append((released, value))
+    if has_changed:
+        renamed = unique(pairs)
+        holder.clear()
+        holder.update(renamed)
+    return has_changed
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of pairs whose names the seam has changed; raises AnswerError where that would lose a value."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise AnswerError("two names that the seam makes one")
+    return value
+
+
 def quiet(holder: dict[str, Any], words: Mapping[str, AbstractSet[str]]) -> AbstractSet[str]:
     """The fields of `holder` that hold one of the protocol's own words for them: there is nothing in these to see."""
     return {
@@ -92,7 +127,7 @@ def quiet(holder: dict[str, Any], words: Mapping[str, AbstractSet[str]]) -> Abst
 
 
 def text_bytes(value: Any) -> int:  # noqa: ANN401 - any JSON
-    """Of all strings below, but for those that say what something is."""
+    """Of all strings below, each text once, but for those that say what something is."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list):
@@ -126,4 +161,4 @@ def _released(inspector: Inspector, value: Any, choice: int, path: tuple[Step, .
     has_changed = any(
         key is not name or new is not old for (key, new), (name, old) in zip(pairs, value.items(), strict=True)
     )
-    return dict(pairs) if has_changed else value
+    return unique(pairs) if has_changed else value

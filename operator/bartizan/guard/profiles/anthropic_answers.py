@@ -17,7 +17,7 @@ from bartizan.guard.profiles import answer_json
 from bartizan.guard.tally import SILENCE, AnswerError, Said, Tally, figure
 
 MAX_BLOCKS = 4096
-"""Content blocks that are open at one time; real streams have one."""
+"""Content blocks of an answer, in a stream those that are open at one time, of which real ones have one."""
 
 _FIELDS: Mapping[str, frozenset[str]] = {
     "content_block_delta": frozenset({"type", "index", "delta"}),
@@ -33,6 +33,12 @@ _MESSAGE = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"}
 )
 """What of a message passes, whole or at the start of its stream."""
+_ENDING = frozenset({"stop_reason", "stop_sequence", "stop_details"})
+"""What of a message's end passes."""
+_BLOCK = frozenset({"type", "text", "citations", "thinking", "signature", "data", "id", "name", "input"})
+"""The protocol's own names in a block; the seam sees every other one, for it may be the model's word."""
+_OTHER_DELTA = frozenset({"type", "citation"})
+"""The protocol's own names in deltas whose pieces are no text."""
 _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json",
           "signature_delta": "signature"}  # fmt: skip
 """Each kind of delta, and the field of it whose pieces are one text."""
@@ -93,9 +99,11 @@ class EventReader:
         index, delta = _index(event), event.get("delta")
         if not isinstance(delta, dict):
             raise AnswerError("a delta that is none")
-        name = _GROWS.get(delta.get("type", ""))
+        kind = delta.get("type")
+        name = _GROWS.get(kind) if isinstance(kind, str) else None
         if name is None:
-            return answer_json.see(self.inspector, delta, index, ("delta",), ())
+            has_changed = answer_json.see(self.inspector, delta, index, ("delta",), ())
+            return answer_json.see_names(self.inspector, delta, Place(index, ("delta",)), _OTHER_DELTA) | has_changed
         text = delta.get(name)
         if not isinstance(text, str):
             raise AnswerError("a delta without its text")
@@ -110,18 +118,17 @@ class EventReader:
         index, block = _index(event), event.get("content_block")
         if not isinstance(block, dict):
             raise AnswerError("a block that is none")
-        self._open.setdefault(index, {})
-        if len(self._open) > MAX_BLOCKS:
-            raise AnswerError("more blocks in one answer than can be followed")
+        self._follow(index)
         has_changed = answer_json.see(self.inspector, block, index, ("block",), quiet(block) | _STARTS)
         for name in _STARTS & block.keys():
-            if isinstance(text := block[name], str):
-                block[name] = self._grow(index, name, text)
-                has_changed |= block[name] != text
-                self.tally.floor += bool(text) and name != "signature"
-            else:
-                has_changed |= answer_json.see(self.inspector, {name: text}, index, ("block",), ())
-        return has_changed
+            if (text := block[name]) is None:
+                continue
+            if not isinstance(text, str):
+                raise AnswerError("a text that is none")
+            block[name] = self._grow(index, name, text)
+            has_changed |= block[name] != text
+            self.tally.floor += bool(text) and name != "signature"
+        return answer_json.see_names(self.inspector, block, Place(index, ("block",)), _BLOCK) | has_changed
 
     def _read_frame(self, holder: Any, described: Any) -> bool:  # noqa: ANN401 - whatever JSON the server sent
         """Where the message begins and where it ends: what was used, and what is said of the message."""
@@ -129,15 +136,21 @@ class EventReader:
             raise AnswerError("a message that is none")
         if holder.get("usage") is not None:
             self.tally.said = usage(holder["usage"], self.tally.said)
-        has_more = described is holder and answer_json.trim(described, _MESSAGE)
+        has_more = answer_json.trim(described, _MESSAGE if described is holder else _ENDING)
         has_more |= answer_json.see(self.inspector, described, _OF_MESSAGE, ("message",), quiet(described))
         if holder is not described:
             has_more |= _see_usage(self.inspector, holder)
         return has_more
 
     def _grow(self, index: int, name: str, text: str) -> str:
-        self._open.setdefault(index, {})[name] = None
+        self._follow(index)[name] = None
         return self.inspector.answer(Place(index, (name,)), text)
+
+    def _follow(self, index: int) -> dict[str, None]:
+        fields = self._open.setdefault(index, {})
+        if len(self._open) > MAX_BLOCKS:
+            raise AnswerError("more blocks in one answer than can be followed")
+        return fields
 
     def _all_rests(self) -> list[Event]:
         return [rest for index in list(self._open) for rest in self._rests(index)]
@@ -157,8 +170,8 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
     answer = answer_json.load(body)
     blocks = answer.get("content")
-    if not isinstance(blocks, list):
-        raise AnswerError("an answer without content")
+    if not isinstance(blocks, list) or len(blocks) > MAX_BLOCKS:
+        raise AnswerError("an answer without content, or with more blocks than can be")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"], None)
     has_changed = answer_json.trim(answer, _MESSAGE)
@@ -166,6 +179,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         if not isinstance(block, dict):
             raise AnswerError("a block that is none")
         has_changed |= answer_json.see(inspector, block, index, (), quiet(block))
+        has_changed |= answer_json.see_names(inspector, block, Place(index, ()), _BLOCK)
         tally.floor += 1
     if tally.said is None or tally.said.output is None:
         tally.text_bytes += answer_json.text_bytes(blocks)

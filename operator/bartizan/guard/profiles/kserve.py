@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from bartizan.guard.costs import Account
-from bartizan.guard.inspection import Inspector
+from bartizan.guard.inspection import Inspector, Place
 from bartizan.guard.model_error import ModelError
 from bartizan.guard.profiles import answer_json
 from bartizan.guard.profiles import kserve_schema as schema
@@ -22,7 +22,9 @@ MAX_DEPTH = 8
 """Lists within one another in an output's data: its dimensions."""
 
 _ACCOUNT = Account("inputs", says_no_output=True)
-_NAMES = frozenset({"name", "datatype", "shape"})
+_NAMES = frozenset({"name", "datatype", "shape", "parameters", "data"})
+"""The protocol's own names in an output; the seam sees every other one."""
+_WORDS = {"datatype": schema.DATATYPES.keys()}
 _FIELDS = frozenset({"model_name", "model_version", "id", "parameters", "outputs"})
 """What of an answer passes."""
 _ALL = -1
@@ -59,12 +61,13 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     for index, output in enumerate(outputs):
         if not isinstance(output, dict):
             raise AnswerError("an output that is none")
-        has_changed |= answer_json.see(inspector, output, index, (), _NAMES | {"data"})
+        has_changed |= answer_json.see(inspector, output, index, (), answer_json.quiet(output, _WORDS) | {"data"})
         data = output.get("data")
         if not _is_numeric(data, MAX_DEPTH):
             tally.floor += sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(data))
             has_changed |= answer_json.see(inspector, output, index, (), output.keys() - {"data"})
-    has_changed |= answer_json.see(inspector, answer, _ALL, (), ("outputs", "model_name", "model_version"))
+        has_changed |= answer_json.see_names(inspector, output, Place(index, ()), _NAMES)
+    has_changed |= answer_json.see(inspector, answer, _ALL, (), ("outputs",))
     return answer_json.encode(answer) if has_changed else body
 
 
@@ -87,12 +90,14 @@ def _is_numeric(data: Any, depth: int) -> bool:  # noqa: ANN401 - whatever JSON 
     return kinds <= {int, float, bool}
 
 
-def _texts(data: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON the server sent
+def _texts(data: Any, depth: int = answer_json.MAX_DEPTH) -> Iterator[str]:  # noqa: ANN401 - whatever was sent
     if isinstance(data, str):
         yield data
     elif isinstance(data, list | dict):
+        if not depth:
+            raise AnswerError("an output that is nested too deep")
         for item in data.values() if isinstance(data, dict) else data:
-            yield from _texts(item)
+            yield from _texts(item, depth - 1)
 
 
 def _told(**said: object) -> bytes:

@@ -14,6 +14,10 @@ from bartizan.guard.tally import AnswerError, Said, Tally, figure
 DONE = b"[DONE]"
 MAX_PLACES = 4096
 """Texts that grow at one time: a few for each choice and each call of a tool."""
+MAX_CHOICES = 128
+"""Choices of an answer, and those that are open at one time; no request gets more than 64."""
+MAX_BEFORE = 256
+"""Items before a text in a list of texts; the protocol's deltas have none but for tokens, which are one text."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
 
@@ -38,8 +42,8 @@ class ChunkReader:
             return [*(rest for index in list(self._open) for rest in self._rests(index)), Event(DONE)]
         chunk = self._frame = load(data)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or chunk.get("error") is not None:
-            raise AnswerError("a chunk that holds no choices, or an error")
+        if not isinstance(choices, list) or len(choices) > MAX_CHOICES or chunk.get("error") is not None:
+            raise AnswerError("a chunk that holds no choices, too many, or an error")
         has_changed = self._said.judge(chunk, self.inspector) | self._read_usage(chunk, has_choices=bool(choices))
         before: list[Event] = []
         for choice in choices:
@@ -67,7 +71,9 @@ class ChunkReader:
         if not isinstance(choice, dict) or type(choice.get("index")) is not int:
             raise AnswerError("a choice without an index")
         index, has_changed, has_text = choice["index"], False, False
-        places = self._open.setdefault(index, {})
+        places = self._open.get(index)
+        if places is None:
+            places = self._begin(index)
         strings = words.strings(choice)
         for path, holder, key in strings.spots:
             text, place = holder[key], Place(index, path)
@@ -96,10 +102,16 @@ class ChunkReader:
             self._followed -= 1
         return has_changed
 
+    def _begin(self, index: int) -> dict[Place, None]:
+        places = self._open[index] = {}
+        if len(self._open) > MAX_CHOICES:
+            raise AnswerError("more choices in one answer than can be followed")
+        return places
+
     def _follow(self, places: dict[Place, None], place: Place) -> None:
         places[place] = None
         self._followed += 1
-        if self._followed > MAX_PLACES or len(self._open) > MAX_PLACES:
+        if self._followed > MAX_PLACES:
             raise AnswerError("more texts in one answer than can be followed")
 
     def _rests(self, index: int) -> list[Event]:
@@ -119,8 +131,8 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """An answer that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
     answer = load(body)
     choices = answer.get("choices")
-    if not isinstance(choices, list):
-        raise AnswerError("an answer without choices")
+    if not isinstance(choices, list) or len(choices) > MAX_CHOICES:
+        raise AnswerError("an answer without choices, or with more than can be")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
     has_changed = words.Frame().judge(answer, inspector) | words.show_usage(answer.get("usage"), inspector)
@@ -161,7 +173,16 @@ def _grown(path: tuple[Step, ...], text: str) -> dict[str, Any]:
     for step in reversed(path):
         if isinstance(step, str):
             value = {step: value}
+        elif isinstance(value, dict) and "index" not in value:
+            value = [{"index": step, **value}]
         else:
-            value = [{"index": step, **value}] if isinstance(value, dict) else [value]
+            value = [*_empty(value, step), value]
     grown: dict[str, Any] = value
     return grown
+
+
+def _empty(value: Any, places: Any) -> list[Any]:  # noqa: ANN401 - any JSON, and where in its list it stands
+    """What stands before it in its list, which says no place: as many of its kind, with nothing in them."""
+    if places > MAX_BEFORE:
+        raise AnswerError("a text too far down in a list to be held back")
+    return [type(value)()] * int(places)

@@ -126,6 +126,7 @@ def strings(choice: dict[str, Any]) -> Strings:
     found = Strings()
     if not choice.keys() <= NAMES:
         found.odd.append(((), choice, NAMES))
+        _judge_bytes(choice)
     for name, value in choice.items():
         if isinstance(value, str):
             if name != "finish_reason" or value not in REASONS:
@@ -147,6 +148,8 @@ def _gather(holder: Any, path: Path, known: Names, found: Strings) -> None:  # n
         if isinstance(value, str):
             found.spots.append(((*path, key), holder, key))
         elif isinstance(value, _NESTED):
+            if key == "bytes":
+                _judge_bytes(holder)
             below = _BELOW.get(key, known) if key in known else _NONE  # below a name that is not the protocol's none is
             _gather(value, (*path, key), below, found)
 
@@ -165,10 +168,22 @@ _DEPTH_OF_TOKENS = 2
 """logprobs.content and its like: tokens, one after another, are one text, however it is cut."""
 
 
+def _judge_bytes(holder: dict[str, Any]) -> None:
+    """Raises AnswerError where those beside a token are more than numbers: they go where the token is changed."""
+    said = holder.get("bytes")
+    if "token" in holder and isinstance(said, _NESTED):
+        if isinstance(said, list) and {*map(type, said)} <= {int}:
+            return
+        raise AnswerError("bytes of a token that are none")
+
+
 def put(holder: Any, key: Any, text: str) -> None:  # noqa: ANN401 - any object or list
-    """A text that the seam has changed; the bytes beside a token say the same once more, in numbers."""
+    """A text that the seam has changed; the bytes beside a token say the same once more, in numbers.
+
+    Where they are a text instead, the seam sees them as it sees any other.
+    """
     holder[key] = text
-    if key == "token" and holder.get("bytes") is not None:
+    if key == "token" and not isinstance(holder.get("bytes"), str | None):
         holder["bytes"] = None
 
 
@@ -191,19 +206,22 @@ def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
 
 
 def _show_tokens(spots: list[Spot], index: int, inspector: Inspector) -> bool:
-    """Those in one place are one text, whose end may be held back until the last of them."""
-    released, last = [], {}
-    for at, (path, holder, key) in enumerate(spots):
+    """Those in one place are one text, of which the seam may hold back an end; they change where that text does."""
+    texts: dict[Place, list[tuple[Spot, str]]] = {}
+    for spot in spots:
+        path, holder, key = spot
         place = Place(index, path)
-        released.append(inspector.answer(place, holder[key]))
-        last[place] = at
-    for place, at in last.items():
-        released[at] += inspector.rest(place)
+        texts.setdefault(place, []).append((spot, inspector.answer(place, holder[key])))
     has_changed = False
-    for (_, holder, key), text in zip(spots, released, strict=True):
-        if text != holder[key]:
-            put(holder, key, text)
-            has_changed = True
+    for place, pieces in texts.items():
+        rest = inspector.rest(place)
+        if "".join(text for _, text in pieces) + rest == "".join(holder[key] for (_, holder, key), _ in pieces):
+            continue
+        last, text = pieces.pop()
+        for (_, holder, key), released in (*pieces, (last, text + rest)):
+            if released != holder[key]:
+                put(holder, key, released)
+        has_changed = True
     return has_changed
 
 

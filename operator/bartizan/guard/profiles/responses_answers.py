@@ -8,7 +8,8 @@ of a type that is not listed here is dropped: it tells of tools that the server 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from io import StringIO
+from typing import Any, TypeGuard
 
 from bartizan.guard import event_stream
 from bartizan.guard.event_stream import Event
@@ -18,8 +19,14 @@ from bartizan.guard.tally import AnswerError, Said, Tally, figure
 
 MAX_TEXTS = 4096
 """Texts that grow at one time; real streams have one."""
+MAX_ITEMS = 4096
+"""Output items of a response that comes whole."""
+MAX_INDEX = 1 << 31
+"""Numbers from here on are no event's, item's or part's; some take kilobytes."""
 MAX_KEPT = 8 << 20
 """Characters that are remembered in order to know them again; an answer that comes whole may have as many bytes."""
+OVERHEAD = 100
+"""What it takes to remember a string beside its characters, in as many."""
 
 _GROW: Mapping[str, tuple[str, str]] = {
     "response.output_text": ("content_index", "text"),
@@ -68,6 +75,8 @@ _WORDS: Mapping[str, frozenset[str]] = {
 """What fields that say what something is may say; the seam sees every other string."""
 _OF_DELTA = frozenset({"type", "sequence_number", "item_id", "output_index", "content_index", "summary_index", "delta"})
 """Without `obfuscation`: letters by chance, against who listens on the wire, which whoever needs them does without."""
+_TEXTS = frozenset({"type", "item_id", "delta"})
+"""Of a delta's fields, those that are no numbers."""
 _EMPTY = "logprobs"
 """Clients look for this list in a delta; of what may stand in it, tokens as text, nothing goes on."""
 _RESPONSE = frozenset(
@@ -99,8 +108,8 @@ class Growing:
 
     place: Place
     event: dict[str, Any]
-    came: list[str] = field(default_factory=list)
-    went: list[str] = field(default_factory=list)
+    came: StringIO = field(default_factory=StringIO)
+    went: StringIO = field(default_factory=StringIO)
 
 
 @dataclass(slots=True)
@@ -148,14 +157,15 @@ class EventReader:
         growing = self._open.get(place)
         if growing is None:
             growing = self._open[place] = Growing(place, event)
+            self._keep(OVERHEAD)
             if len(self._open) > MAX_TEXTS:
                 raise AnswerError("more texts in one answer than can be followed")
         growing.event = event
         released = self.inspector.answer(place, text)
         self.tally.floor += bool(text)
         self._keep(len(text) + len(released))
-        growing.came.append(text)
-        growing.went.append(released)
+        growing.came.write(text)
+        growing.went.write(released)
         event["delta"] = released
         return [], _strip(event) | self._see_item(event, place) | (released != text)
 
@@ -186,8 +196,9 @@ class EventReader:
         if growing is None:
             return []
         rest = self.inspector.rest(growing.place)
-        growing.went.append(rest)
-        self._known["".join(growing.came)] = "".join(growing.went)
+        self._keep(len(rest))
+        growing.went.write(rest)
+        self._known[growing.came.getvalue()] = growing.went.getvalue()
         return [{**growing.event, "delta": rest}] if rest else []
 
     def _read_usage(self, event: dict[str, Any]) -> None:
@@ -214,18 +225,23 @@ class EventReader:
 
     def _see_names(self, holder: dict[str, Any], choice: int, path: tuple[Step, ...]) -> bool:
         """Show each name that is not the protocol's; whether one has become another."""
-        said = list(holder.items())
+        pairs = []
+        for position, (name, value) in enumerate(holder.items()):
+            released = name if name in _NAMES else self._see(Place(choice, (*path, (position,))), name)
+            if released != name and released in _NAMES:
+                raise AnswerError("a name that the seam makes the protocol's")
+            pairs.append((released, value))
+        renamed = answer_json.unique(pairs)
+        has_changed = renamed.keys() != holder.keys()
         holder.clear()
-        for position, (name, value) in enumerate(said):
-            known = name if name in _NAMES else self._see(Place(choice, (*path, (position,))), name)
-            holder[known] = value
-        return any(name not in holder for name, _ in said)
+        holder.update(renamed)
+        return has_changed
 
     def _see(self, place: Place, text: str) -> str:
         released = self._known.get(text)
         if released is None:
             released = self._known[text] = answer_json.show(self.inspector, place, text)
-            self._keep(len(text))
+            self._keep(len(text) + OVERHEAD)
         return released
 
     def _keep(self, size: int) -> None:
@@ -235,8 +251,12 @@ class EventReader:
 
 
 def _strip(event: dict[str, Any]) -> bool:
-    """Leave nothing in a delta but what the protocol names; whether there was something."""
-    beside = [name for name in event if name not in _OF_DELTA and not (name == _EMPTY and event[name] == [])]
+    """Leave nothing in a delta but what the protocol names, and of numbers only those; whether there was something."""
+    beside = [
+        name
+        for name, value in event.items()
+        if not (value == [] if name == _EMPTY else name in _OF_DELTA and (name in _TEXTS or _is_index(value)))
+    ]
     for name in beside:
         del event[name]
     if _EMPTY in beside:
@@ -248,8 +268,8 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
     """A response that came whole, as it goes to the caller; raises AnswerError, and Refusal."""
     response = answer_json.load(body)
     items = response.get("output")
-    if not isinstance(items, list):
-        raise AnswerError("a response without output")
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        raise AnswerError("a response without output, or with more items than can be")
     if response.get("usage") is not None:
         tally.said = usage(response["usage"])
     has_changed = answer_json.trim(response, _RESPONSE)
@@ -257,6 +277,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         if not isinstance(item, dict):
             raise AnswerError("an output item that is none")
         has_changed |= answer_json.see(inspector, item, index, (), answer_json.quiet(item, _WORDS))
+        has_changed |= answer_json.see_names(inspector, item, Place(index, ()), _NAMES)
         tally.floor += 1
     if tally.said is None or tally.said.output is None:
         tally.text_bytes += answer_json.text_bytes(items)
@@ -286,13 +307,17 @@ def error_event(body: bytes) -> bytes:
 
 def _place(stem: str, event: dict[str, Any]) -> Place:
     part = event.get(_GROW[stem][0], 0)
-    if type(part) is not int:
+    if not _is_index(part):
         raise AnswerError("a part without its index")
     return Place(_index(event), (stem, part))
 
 
 def _index(event: dict[str, Any]) -> int:
     index = event.get("output_index", _OF_RESPONSE)
-    if type(index) is not int:
+    if not _is_index(index):
         raise AnswerError("an event without its item's index")
     return index
+
+
+def _is_index(value: object) -> TypeGuard[int]:
+    return type(value) is int and _OF_RESPONSE <= value < MAX_INDEX
