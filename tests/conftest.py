@@ -1,12 +1,15 @@
 """Which tests this machine can run: what it cannot is left out with a reason, or fails where CI=true."""
 
 import functools
+import gc
 import os
 
 import pytest
 from hypothesis import settings
 from tests.localcluster import api
 from tests.localcluster.record import Level
+
+gc.set_threshold(100_000, 10, 10)  # looking through what imports have made takes a fifth of each worker's start
 
 settings.register_profile("house", deadline=None)  # a busy machine is no finding; what hangs meets pytest's own timeout
 settings.load_profile("house")

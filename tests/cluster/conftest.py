@@ -10,7 +10,10 @@ from tests.cluster.plane import Plane
 from tests.localcluster.api import control_plane
 
 KEEPERS = Path(__file__).parent / "operator"
-LONG = ("test_chart_lifecycle", "test_operator_process", "test_localcluster", "test_chart_install", "test_deletion")
+LONG = (
+    *("test_chart_lifecycle", "test_operator_process", "test_localcluster", "test_chart_install", "test_key_rotation"),
+    *("test_watched_secrets", "test_deletion", "test_repair", "test_service_accounts", "test_crash", "test_keys"),
+)
 """They begin first, so that no worker has one of them left when the others have nothing more to do."""
 
 
