@@ -100,9 +100,10 @@ def read(record: Path) -> Identity | None:
 
 
 def started_at(pid: int) -> int | None:
-    """None for a process that is gone or a zombie."""
+    """None for a process that is gone or a zombie; one whose last threads are ending holds its ports still."""
     fields = _stat(pid)
-    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+    is_gone = not fields or (fields[0] in "ZX" and int(fields[17]) <= 1)
+    return None if is_gone else int(fields[19])
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.localcluster import processes
+from tests.localcluster import processes, waiting
 from tests.localcluster.processes import Identity, Launch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the local cluster needs /proc")
@@ -56,3 +56,27 @@ def test_a_recycled_pid_is_not_taken_for_the_process(launch: Launch, tmp_path: P
 def test_a_torn_record_is_no_process(tmp_path: Path, content: str) -> None:
     (tmp_path / "torn.json").write_text(content)
     assert processes.read(tmp_path / "torn.json") is None
+
+
+def test_one_whose_last_threads_are_ending_is_not_gone() -> None:
+    """Killed, a program of many threads is a zombie for a moment and still listens on its ports."""
+    script = (
+        "import ctypes, sys, threading\n"
+        "threading.Thread(target=sys.stdin.read).start()\n"
+        "print('begun', flush=True)\n"
+        "ctypes.PyDLL(None).pthread_exit(None)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        try:
+            stat = Path(f"/proc/{process.pid}/stat")
+            is_zombie = lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z"  # noqa: E731
+            waiting.until(is_zombie, seconds=10, complaint=stat.read_text)
+            identity = processes.identify(process.pid)
+            assert identity.is_alive()
+        finally:
+            process.kill()
+        waiting.until(lambda: not identity.is_alive(), seconds=10, complaint=stat.read_text)
