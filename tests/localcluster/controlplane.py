@@ -127,6 +127,9 @@ def controller_manager(record: Record) -> Component:
         "service-cluster-ip-range": SERVICE_RANGE,
         "profiling": "false",
     }
+    if record.level is Level.CONTROL_PLANE:
+        # Without a node no pod is ever scheduled, and every twenty seconds this one calls those failed that are ending.
+        flags["controllers"] = "*,-pod-garbage-collector-controller"
     ask = admin(record)
     first_work = f"{record.server}/api/v1/namespaces/default/serviceaccounts/default"
     return Component(
