@@ -15,10 +15,11 @@ from bartizan.policy.reasons import Reason
 SMALL_BYTES = 4 << 10
 """Answers up to here are bounded by the number of connections, and not counted."""
 COUNTED_BYTES = 64 << 10
-_OK = 200
+"""The values of a shorter answer are too few to matter."""
 MAX_OBJECTS = 1 << 18
 MAX_VALUES = 1 << 20
-"""Of an answer that has more bytes. Log probabilities, the richest that models give, have fewer in all that is read."""
+"""Of a longer one. Log probabilities, the richest that models give, have fewer in all that is read."""
+_OK = 200
 TAIL_BYTES = 512
 """Of an answer without text, where the server says at its end what it used."""
 SLACK_TOKENS = 8
