@@ -51,7 +51,8 @@ STATUS = f"""
 | {names.GUARD_PORT}, or {names.GUARD_TLS_PORT} with [TLS](../tls.md) | the paths above | declared clients | |
 | {names.STATUS_PORT} | `/livez` | operator, kubelet | 200 while the process works |
 | {names.STATUS_PORT} | `/readyz` | operator, kubelet | 200 with a valid document and a model that accepts connections; else 503 and the reason |
-| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `limitsReason` (`LimitsKept`, or why limits may give more or less than they say), `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `tokenizerReason` (null without a tokenizer), `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/status` | operator, kubelet | JSON: `ready`, `reason`, `documentHash`, `documentVersion`, `documentReason`, `limitsReason` (`LimitsKept`, or why limits may give more or less than they say), `usage` (seconds until all that is used of a window has refilled, by the window's digest, of those over ten minutes), `usageAwaited` (what the notice of others' usage must name that a new pod's guard awaits, or null), `tls` (null, or `reason`, `sha256`, `notBefore`, `notAfter`, `validity` of the certificate), `tokenizerReason` (null without a tokenizer), `endpoint`, `version` (the guard's own) |
+| {names.STATUS_PORT} | `/usage` (POST) | operator | takes, once in a pod's life, the operator's signed notice of what other pods have used; 409 for anything else |
 | {names.STATUS_PORT} | `/draining` | operator, kubelet | 200 once the pod is about to end; the guard's preStop hook waits for it |
 | {names.STATUS_PORT} | `/drained` | operator, kubelet | 200 once nobody needs the model any more; the model's preStop hook waits for it |
 | {names.METRICS_PORT} | `/metrics` | `monitoring.namespace` | [metrics](metrics.md) |

@@ -4,8 +4,9 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import aiohttp
@@ -14,8 +15,9 @@ from bartizan.controller import together
 from bartizan.controller.api import Api, ApiError
 from bartizan.controller.builders.guard_container import GUARD
 from bartizan.controller.kinds import POD
-from bartizan.policy import names
+from bartizan.policy import names, usage
 from bartizan.policy.reasons import Reason
+from bartizan.policy.usage import Usage, UsageError
 
 Live = dict[str, Any]
 
@@ -31,7 +33,8 @@ TOUCH_AGAIN_SECONDS = 1.0
 
 QUICK_TOUCHES = 5
 LONGEST_PATIENCE_SECONDS = 60.0
-MAX_STATUS_BYTES = 16 * 1024
+MAX_STATUS_BYTES = 24 * 1024
+"""Of which the most windows that a guard speaks of take 22 KB."""
 MAX_WORD = 256
 """Characters that are kept of each thing that a guard says: no hash and no reason is longer."""
 LATEST = 253_402_300_800
@@ -62,6 +65,10 @@ class GuardReport:
     """The same where it has none."""
     tls: "TlsReport | None" = None
     """None where its port speaks plain HTTP."""
+    usage_nonce: str = ""
+    """What it calls the notice of others' usage that it awaits; empty where it awaits none."""
+    usage: Usage | None = field(default=None, compare=False)
+    """What is used of its long windows, which is no news; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,12 @@ class TlsReport:
     not_after: int
 
 
+class Telling(Protocol):
+    """Tells a guard, by its pod's address, what others have used: a signed notice. Whether it has taken it."""
+
+    async def __call__(self, address: str, notice: str) -> bool: ...
+
+
 class Asking(Protocol):
     """Fetches a guard's status by its pod's address; None where it does not answer."""
 
@@ -83,29 +96,47 @@ class Asking(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """For `ask_over_http`; the pods that are asked may be anybody's."""
+    """For `ask_over_http` and `tell_over_http`: the pods may be anybody's, and must not send the operator elsewhere."""
     # A limit here would let those that hang keep others from being asked; ASKED_AT_ONCE bounds them by endpoint.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     jar = aiohttp.DummyCookieJar()  # none may leave anything with the operator, nor unpack into it
     return aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False, cookie_jar=jar)
 
 
+_TIMEOUT = aiohttp.ClientTimeout(total=ASK_TIMEOUT_SECONDS)
+
+
 def ask_over_http(session: aiohttp.ClientSession) -> Asking:
     """Reads `/status` from the guard's status port."""
 
     async def ask(address: str) -> GuardReport | None:
-        host = f"[{address}]" if ":" in address else address
-        timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_SECONDS)
         try:
-            # Whoever answers may be no guard of ours, and must not send the operator elsewhere.
-            asked = session.get(f"http://{host}:{names.STATUS_PORT}/status", timeout=timeout, allow_redirects=False)
-            async with asked as answer:
+            async with session.get(_page(address, "status"), timeout=_TIMEOUT, allow_redirects=False) as answer:
                 body = await answer.content.read(MAX_STATUS_BYTES)
                 return _report(json.loads(body))
         except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return None
 
     return ask
+
+
+def tell_over_http(session: aiohttp.ClientSession) -> Telling:
+    """Posts to `/usage` on the guard's status port."""
+
+    async def tell(address: str, notice: str) -> bool:
+        page = _page(address, "usage")
+        try:
+            async with session.post(page, data=notice, timeout=_TIMEOUT, allow_redirects=False) as answer:
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return tell
+
+
+def _page(address: str, name: str) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{names.STATUS_PORT}/{name}"
 
 
 def _report(body: object) -> GuardReport | None:
@@ -118,7 +149,16 @@ def _report(body: object) -> GuardReport | None:
         limits_reason=_text(body.get("limitsReason")) or Reason.LIMITS_KEPT,
         tokenizer_reason=_text(body.get("tokenizerReason")) or Reason.GUARD_READY,
         tls=_tls_report(body.get("tls")),
+        usage_nonce=_text(body.get("usageAwaited")),
+        usage=_usage(body.get("usage")),
     )
+
+
+def _usage(told: object) -> Usage | None:
+    try:
+        return usage.read(told)
+    except UsageError:
+        return None
 
 
 def _tls_report(told: object) -> TlsReport | None:

@@ -16,6 +16,8 @@ URGENT_SECONDS = 10.0
 BLOCKED_SECONDS = 5.0
 """How soon a guard that does not answer, a name that is taken, a lost root, a former life, or a spec that the API
 server refuses is looked at again."""
+UNTOLD_SECONDS = 1.0
+"""How soon a guard that could not be told what others have used is told again; it gives little until then."""
 ENDING_SECONDS = 2.0
 """Pods end without our doing; their events come sooner than this in all but lost watches."""
 GROWTH = 0.25
@@ -62,6 +64,8 @@ class NextLook:
             return self._lasting(key, "guards", BLOCKED_SECONDS)
         if findings.name_taken or findings.is_root_lost or (findings.failure and findings.error is None):
             return self._lasting(key, "names", BLOCKED_SECONDS)
+        if findings.usage_is_untold:
+            return self._lasting(key, "usage", UNTOLD_SECONDS)
         if findings.was_tried_in_vain:
             return self._lasting(key, "trial", BLOCKED_SECONDS)
         self.forget(key)

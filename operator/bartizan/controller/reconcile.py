@@ -31,7 +31,7 @@ from bartizan.controller.root_key import RootError
 from bartizan.controller.tools import Tools
 from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
-from bartizan.policy import epochs, parse
+from bartizan.policy import epochs, keys, parse
 from bartizan.policy.keys import Hidden
 from bartizan.policy.model import ModelDeployment, Problem
 
@@ -190,11 +190,17 @@ class Reconciler:
             self.tools.soundings.forget(world.key)  # its pods may go meanwhile, and their addresses be others'
             return
         pods = world.owned_pods
+        self.tools.usages.meet(world)
         findings.guard_reports = await self.tools.guards.ask(pods)
         self.tools.soundings.note(world.key, guards.addresses(pods), findings.guard_reports)
         findings.guard_states = guards.judge(pods, findings.guard_reports, findings.document_hash)
         with findings.tolerating():
             await self.tools.guards.deliver(pods, findings.document.version, findings.guard_states)
+        if root := self.tools.root.last:
+            signing_key = keys.signing_key(root)
+            reports = findings.guard_reports
+            is_told = await self.tools.usages.tell(world, reports, findings.document, signing_key)
+            findings.usage_is_untold = not is_told
 
     async def _take_down(self, key: Key, world: World) -> Result:
         self.tools.soundings.forget(key)
@@ -230,6 +236,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""
         report.forget(key)
+        self.tools.usages.forget(key)
         self._sealed.pop(key, None)
         self.tools.soundings.forget(key)
         self.tools.applier.forget_endpoint(key.namespace, key.name)

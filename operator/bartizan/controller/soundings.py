@@ -16,6 +16,7 @@ from bartizan.controller.work_queue import Key, Priority
 
 Addresses = Mapping[str, str]
 Reports = Mapping[str, GuardReport | None]
+Heard = Callable[[Key, Reports], None]
 Enqueue = Callable[[Key, Priority], None]
 
 FIRST_SECONDS = 5.0
@@ -43,8 +44,10 @@ class _Said:
 class Soundings:
     """Remembers what the guards of each endpoint said last. Belongs to one event loop."""
 
-    def __init__(self, guards: Guards, *, clock: Callable[[], float]) -> None:
+    def __init__(self, guards: Guards, heard: Heard, *, clock: Callable[[], float]) -> None:
+        """`heard` gets whatever guards have said, reconciles' questions counted."""
         self._guards = guards
+        self._heard = heard
         self._clock = clock
         self._said: dict[Key, _Said] = {}
         self._being_asked: set[Key] = set()
@@ -53,6 +56,7 @@ class Soundings:
 
     def note(self, key: Key, addresses: Addresses, reports: Reports) -> None:
         """What a reconcile has just been told."""
+        self._heard(key, reports)
         now, before = self._clock(), self._said.get(key)
         since, pause_seconds = now, FIRST_SECONDS
         if before is not None and before.reports == reports:

@@ -14,7 +14,7 @@ from bartizan.controller.builders.surroundings import Surroundings
 from bartizan.controller.cluster_keys import ClusterKeys
 from bartizan.controller.events import Recorder
 from bartizan.controller.fetch import published_keys
-from bartizan.controller.guards import Guards, ask_over_http, open_session
+from bartizan.controller.guards import Guards, ask_over_http, open_session, tell_over_http
 from bartizan.controller.identities import Learner
 from bartizan.controller.issuer_keys import Issuers
 from bartizan.controller.rollout import Pacer
@@ -23,6 +23,7 @@ from bartizan.controller.secret_writer import BLIND_INTERVAL_SECONDS, SecretWrit
 from bartizan.controller.settings import Settings
 from bartizan.controller.soundings import Soundings
 from bartizan.controller.stores import Credential
+from bartizan.controller.usages import Usages
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Tools:
     secrets: SecretWriter
     guards: Guards
     soundings: Soundings
+    usages: Usages
     recorder: Recorder
     surroundings: Surroundings
     pacer: Pacer
@@ -51,6 +53,7 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
     """The tools of a running operator, with the connections that they hold open."""
     async with open_session() as session:
         guards = Guards(api, ask_over_http(session), clock=time.monotonic)
+        usages = Usages(tell_over_http(session), clock=time.monotonic)
         yield Tools(
             api=api,
             applier=Applier(api, clock=time.monotonic),
@@ -60,7 +63,8 @@ async def assemble(api: Api, settings: Settings) -> AsyncIterator[Tools]:
                 interval_seconds=min(BLIND_INTERVAL_SECONDS, settings.resync_seconds / 2),
             ),
             guards=guards,
-            soundings=Soundings(guards, clock=time.monotonic),
+            soundings=Soundings(guards, usages.note, clock=time.monotonic),
+            usages=usages,
             recorder=Recorder(api, clock=time.monotonic, now=_now),
             surroundings=surroundings(settings),
             pacer=Pacer(settings, clock=time.monotonic),

@@ -33,13 +33,13 @@ class Budgets:
     def take(self, client: str, budgets: Scoped[Budget], most: Amount) -> None:
         """Hold so much until it is settled; raises Refusal."""
         now_ns = self._now_ns()
-        own = tokens.hold(self._of(client, budgets.client), budgets.client, most, now_ns)
+        own = tokens.hold(self.levels(client, budgets.client), budgets.client, most, now_ns)
         if not budgets.shared and own.short is None:
             self._keep(client, own.levels, budgets.client)
             return
         verdicts = {client: own}
         for whose, of in budgets.shared:
-            verdicts[whose] = tokens.hold(self._of(whose, of), of, most, now_ns)
+            verdicts[whose] = tokens.hold(self.levels(whose, of), of, most, now_ns)
         if any(verdict.short is not None for verdict in verdicts.values()):
             raise _refusal(client, verdicts)
         for whose, of in ((client, budgets.client), *budgets.shared):
@@ -63,7 +63,7 @@ class Budgets:
     def add_held(self, client: str, budgets: Scoped[Budget], more: Amount) -> None:
         """Know what the store holds for a request of this guard's; what is negative is let go."""
         for whose, of in ((client, budgets.client), *budgets.shared):
-            levels = self._of(whose, of)
+            levels = self.levels(whose, of)
             changed = {
                 budget.name: Level(level.charged_until_ns, max(0, level.held + more.of(budget.kind)))
                 for budget in of
@@ -74,25 +74,26 @@ class Budgets:
     def charge(self, client: str, budgets: Scoped[Budget], cost: Amount) -> None:
         """What the store held and could not be told."""
         for whose, of in ((client, budgets.client), *budgets.shared):
-            now_ns, levels = self._now_ns(), self._of(whose, of)
+            now_ns, levels = self._now_ns(), self.levels(whose, of)
             self._keep(whose, tokens.settle(levels, of, held=Amount(), spent=cost, now_ns=now_ns), of)
 
     def left(self, client: str, budgets: Scoped[Budget]) -> Allowance:
         """What the client may hold now, in the one of its own budgets that has least left."""
-        levels, now_ns = self._of(client, budgets.client), self._now_ns()
+        levels, now_ns = self.levels(client, budgets.client), self._now_ns()
         return min([tokens.left(levels, budget, now_ns) for budget in budgets.client], key=REMAINING)
 
-    def _settle(self, whose: str, budgets: tuple[Budget, ...], held: Amount, spent: Amount) -> None:
-        if budgets:
-            levels = tokens.settle(self._levels[whose], budgets, held=held, spent=spent, now_ns=self._now_ns())
-            self._keep(whose, levels, budgets)
-
-    def _of(self, whose: str, budgets: tuple[Budget, ...]) -> Levels:
+    def levels(self, whose: str, budgets: tuple[Budget, ...]) -> Levels:
+        """What is charged and held; one that was never charged may be absent."""
         levels = self._levels.get(whose, _UNKNOWN)
         for budget in budgets:
             if budget.window_seconds > LONG_SECONDS and budget.name not in levels:
                 levels = {**levels, budget.name: self._recall(whose, budget)}
         return levels
+
+    def _settle(self, whose: str, budgets: tuple[Budget, ...], held: Amount, spent: Amount) -> None:
+        if budgets:
+            levels = tokens.settle(self._levels[whose], budgets, held=held, spent=spent, now_ns=self._now_ns())
+            self._keep(whose, levels, budgets)
 
     def _recall(self, whose: str, budget: Budget) -> Level:
         """What a request held that was under way when the guard died counts as spent: nobody knows what it cost."""

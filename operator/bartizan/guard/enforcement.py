@@ -64,6 +64,8 @@ class Enforcement:
     keys: Mapping[bytes, ClientKey]
     verifier: Verifier | None
     """None where no issuer is trusted: then nothing but a key is a credential."""
+    clients: frozenset[str]
+    """Everybody who may come in, by name."""
     standings: frozenset[bytes]
     """Of every caller that may come in now."""
     caps: Caps
@@ -91,6 +93,8 @@ def prepare(document: GuardDocument, text: bytes) -> Enforcement:
 def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
     keys = {key.id.encode("ascii"): key for key in document.keys}
     verifier = Verifier(document.issuers) if document.issuers else None
+    clients = {key.client for key in document.keys}
+    clients |= {client.client for issuer in document.issuers for client in issuer.clients}
     by_tier = {tier: _measures(document, tier) for tier in {"", *document.tiers.values()}}
     return Enforcement(
         document=document,
@@ -98,6 +102,7 @@ def _prepare(document: GuardDocument, text: bytes) -> Enforcement:
         hash=documents.hash_of(text.strip().decode("ascii")),
         profile=PROFILES[document.protocol](Terms(document.model, document.allow_fields, document.media)),
         keys=keys,
+        clients=frozenset(clients),
         verifier=verifier,
         standings=frozenset((*keys, *(verifier.standings() if verifier else ()))),
         measures=by_tier[""],

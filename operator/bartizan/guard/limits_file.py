@@ -8,12 +8,15 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 RECORD_BYTES = 64
 MOST_RECORDS = 4096
 """A quarter of the volume's 1 MiB, of which a rewrite takes twice as much for a moment."""
 MOST_BYTES = (MOST_RECORDS + 1) * RECORD_BYTES
 NEVER_NS = -(1 << 62)
+REQUESTS = "Requests"
+"""What a window counts that counts no tokens."""
 
 Name = tuple[str, str, int]
 """Whose window it is (the client's name, empty for the endpoint), what it counts, its seconds."""
@@ -22,6 +25,7 @@ _MAGIC = b"bartizan-limits1"
 _HEADER = struct.Struct("<16s16s16sqI")
 _RECORD = struct.Struct("<16sqqq20x")
 _CHECKSUM = struct.Struct("<I")
+_FORGOTTEN, _PROVISIONAL = 1, 2
 _BODY_BYTES = RECORD_BYTES - _CHECKSUM.size
 
 
@@ -39,10 +43,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Windows without a record count as used up at `floor_ns`; `is_forgotten` where that is because of damage."""
+    """Windows without a record count as used up at `floor_ns`; `is_forgotten` where that is because of damage.
+
+    `is_provisional` until it is told what the pods before this one have used: by then `floor_ns` is a guess.
+    """
 
     floor_ns: int = NEVER_NS
     is_forgotten: bool = False
+    is_provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Kept:
     at_ns: int = 0
 
 
+@lru_cache(maxsize=MOST_RECORDS)
 def digest(name: Name) -> bytes:
     whose, what, seconds = name
     return hashlib.sha256(repr((whose, str(what), seconds)).encode()).digest()[:16]
@@ -64,7 +73,8 @@ def digest(name: Name) -> bytes:
 
 def pack_header(owner: Owner, header: Header) -> bytes:
     marks = (_mark(owner.endpoint_uid), _mark(owner.boot_id))
-    return _checked(_HEADER.pack(_MAGIC, *marks, header.floor_ns, header.is_forgotten))
+    marked = header.is_forgotten * _FORGOTTEN | header.is_provisional * _PROVISIONAL
+    return _checked(_HEADER.pack(_MAGIC, *marks, header.floor_ns, marked))
 
 
 def pack_record(of: bytes, until_ns: int, held: int, at_ns: int) -> bytes:
@@ -75,10 +85,11 @@ def read_header(data: bytes, owner: Owner) -> tuple[Header, bool]:
     """With whether its times are of the owner's boot; raises LimitsFileError."""
     if not RECORD_BYTES <= len(data) <= MOST_BYTES or not _is_whole(data[:RECORD_BYTES]):
         raise LimitsFileError("no header")
-    magic, uid, boot, floor_ns, is_forgotten = _HEADER.unpack(data[:_BODY_BYTES])
+    magic, uid, boot, floor_ns, marked = _HEADER.unpack(data[:_BODY_BYTES])
     if (magic, uid) != (_MAGIC, _mark(owner.endpoint_uid)):
         raise LimitsFileError("a file of another endpoint or version")
-    return Header(floor_ns, bool(is_forgotten)), boot == _mark(owner.boot_id)
+    header = Header(floor_ns, bool(marked & _FORGOTTEN), bool(marked & _PROVISIONAL))
+    return header, boot == _mark(owner.boot_id)
 
 
 def read_records(data: bytes) -> Iterator[tuple[bytes, Kept]]:

@@ -9,8 +9,9 @@ was left at a window's last charge is left now: the time between counts for noth
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from bartizan.guard import limits_file as form
@@ -57,12 +58,37 @@ class LimitsMemory:
         try:
             self._read(self._file, now_ns)
         except FileNotFoundError:
-            # The pod's first start, and what the pods before it gave is not known. A window has what it refills in the
-            # time for which no restart counts, but in an endpoint so new that nothing was used.
-            self._header = Header() if is_new_endpoint else Header(now_ns - LONG_SECONDS * NANOSECONDS)
+            # The pod's first start, and what the pods before it gave is not known yet. Until the operator tells it, a
+            # window has what it refills in the time for which no restart counts; in an endpoint so new that nothing
+            # was used, all of it.
+            floor_ns = form.NEVER_NS if is_new_endpoint else now_ns - LONG_SECONDS * NANOSECONDS
+            self._header = Header(floor_ns, is_provisional=True)
         except (OSError, LimitsFileError) as error:
             log.warning("limits memory cannot be read, long windows count as used up", error=type(error).__name__)
             self._header = Header(now_ns, is_forgotten=True)
+        self._lay_out(now_ns)
+        self._write_anew(now_ns)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether what this pod's windows began with is a guess."""
+        return self._header.is_provisional
+
+    def guess_ns(self, name: Name) -> int:
+        """When all that a window began with will have leaked out, as far as it was a guess."""
+        return self._header.floor_ns + name[2] * NANOSECONDS
+
+    def settle(self, known: Mapping[bytes, Kept] | None) -> None:
+        """In place of the guess, what is known by the windows' digests; with None the guess stands."""
+        now_ns = self._now_ns()
+        if known is None or len(known) > form.MOST_RECORDS:
+            self._header = replace(self._header, is_provisional=False)
+            self._put(0, form.pack_header(self._owner, self._header), now_ns)
+            return
+        self._header = Header(is_forgotten=self._header.is_forgotten)
+        self._found = dict(known)
+        self._digests.clear()
+        self._places.clear()
         self._lay_out(now_ns)
         self._write_anew(now_ns)
 
@@ -81,7 +107,7 @@ class LimitsMemory:
             self._put(place, form.pack_record(of, until_ns, held, now_ns), now_ns)
             return
         # No room for one more record: a later process takes whatever it does not find for used up.
-        self._header = Header(now_ns, self._header.is_forgotten)
+        self._header = replace(self._header, floor_ns=now_ns)
         self._put(0, form.pack_header(self._owner, self._header), now_ns)
 
     def _read(self, file: Path, now_ns: int) -> None:
@@ -92,6 +118,8 @@ class LimitsMemory:
         if header.floor_ns + LONGEST_NS > now_ns or not is_this_boot:
             has_floor = header.floor_ns != form.NEVER_NS
             self._header = header if is_this_boot or not has_floor else Header(now_ns, header.is_forgotten)
+        else:
+            self._header = Header(is_provisional=header.is_provisional)
         for of, kept in form.read_records(data):
             until_ns = kept.until_ns if is_this_boot else now_ns + max(0, kept.until_ns - kept.at_ns)
             if until_ns > now_ns or kept.held:

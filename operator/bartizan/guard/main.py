@@ -23,12 +23,12 @@ from bartizan.guard.document_memory import DocumentMemory
 from bartizan.guard.document_watch import DocumentWatch, Trust
 from bartizan.guard.enforcement import Enforcement
 from bartizan.guard.farewell import LAST_SECONDS, Farewell
-from bartizan.guard.get_server import GetServer, Pages
 from bartizan.guard.inspection import LetPass
 from bartizan.guard.limits_file import Owner
 from bartizan.guard.limits_memory import LimitsMemory, boot_id
 from bartizan.guard.listener import Listener, Wrap
 from bartizan.guard.metrics import Metrics
+from bartizan.guard.page_server import Pages, PageServer
 from bartizan.guard.pipeline import Gate, Pipeline
 from bartizan.guard.profiles.contract import MAX_WHOLE_BYTES
 from bartizan.guard.rates import Rates
@@ -43,6 +43,7 @@ from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Underway
 from bartizan.guard.upstream import Upstream
+from bartizan.guard.usage import UsageOfWindows
 from bartizan.policy.reasons import Reason
 
 MOST_FILES = 65536
@@ -75,13 +76,12 @@ def build(chosen: Settings) -> Parts:
     upstream = Upstream(chosen.upstream, deadlines, answer_seconds=chosen.bounds.answer_seconds)
     underway, shared = Underway(), SharedLimits(_own_limits(chosen))
     documents = _watch_document(chosen, metrics, underway, shared=shared)
-    endpoint = f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
     farewell = Farewell(farewell_seconds=chosen.farewell_seconds, drain_seconds=chosen.drain_seconds)
     slots, sink = Slots(), DescriptorSink(sys.stdout.fileno())
     gate = Gate(
         documents=documents,
         upstream=upstream,
-        audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=endpoint, now=time.time),
+        audit=Audit(sink, chain=os.urandom(16).hex(), endpoint=_name(chosen), now=time.time),
         metrics=metrics,
         rates=shared.own.rates,
         slots=slots,
@@ -97,18 +97,27 @@ def build(chosen: Settings) -> Parts:
         is_draining=lambda: farewell.refuses,
         tokenizer=Tokenizer(chosen.tokenizer) if chosen.tokenizer else None,
     )
-    state = Status(
-        documents=documents,
-        upstream=upstream,
-        shared=shared,
-        endpoint=endpoint,
+    state = _status(chosen, gate, listener, farewell, tls)
+    return Parts(gate, listener, deadlines, state, sink, farewell, tls)
+
+
+def _status(chosen: Settings, gate: Gate, listener: Listener, farewell: Farewell, tls: TlsWatch | None) -> Status:
+    return Status(
+        documents=gate.documents,
+        upstream=gate.upstream,
+        shared=gate.shared,
+        usage=UsageOfWindows(gate.shared.own, chosen.document_key, chosen.endpoint),
+        endpoint=_name(chosen),
         tls=tls,
         tokenizer=gate.tokenizer,
         is_draining=lambda: farewell.has_begun,
-        is_drained=lambda: farewell.is_over(listener, slots),
+        is_drained=lambda: farewell.is_over(listener, gate.slots),
         now=time.time,
     )
-    return Parts(gate, listener, deadlines, state, sink, farewell, tls)
+
+
+def _name(chosen: Settings) -> str:
+    return f"{chosen.endpoint.namespace}/{chosen.endpoint.name}"
 
 
 def _listener(bounds: Bounds, metrics: Metrics) -> Listener:
@@ -247,7 +256,7 @@ async def _open_pages(chosen: Settings, parts: Parts) -> dict[str, int]:
 
 async def _open(address: str, port: int, pages: Pages) -> int:
     sock = listeners.bind(address, port)
-    await GetServer(pages).open(sock)
+    await PageServer(pages).open(sock)
     bound: int = sock.getsockname()[1]
     return bound
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from operator import attrgetter
 
 from bartizan.guard import exhausted
-from bartizan.guard.limits_file import Name
+from bartizan.guard.limits_file import REQUESTS, Name
 from bartizan.guard.limits_memory import LONG_SECONDS, LimitsMemory
 from bartizan.guard.refusal import Refusal
 from bartizan.policy import limits
 from bartizan.policy.limits import Pace, Scoped, Verdict
 
 State = Mapping[int, int]
-_REQUESTS = "Requests"
 _UNKNOWN: State = {}
 REMAINING = attrgetter("remaining")
 
@@ -23,12 +22,12 @@ class Rates:
 
     def judge(self, client: str, paces: Scoped[Pace], now_ns: int) -> list[State]:
         """The client's state after one more request, and that of each it shares; nothing is charged; raises Refusal."""
-        own = limits.judge(self._state(client, paces.client), paces.client, now_ns)
+        own = limits.judge(self.state(client, paces.client), paces.client, now_ns)
         if not paces.shared and not own.wait_ns:
             return [own.state]
         verdicts = {client: own}
         for whose, of in paces.shared:
-            verdicts[whose] = limits.judge(self._state(whose, of), of, now_ns)
+            verdicts[whose] = limits.judge(self.state(whose, of), of, now_ns)
         if any(verdict.wait_ns for verdict in verdicts.values()):
             raise _refusal(client, verdicts)
         return [verdict.state for verdict in verdicts.values()]
@@ -49,15 +48,16 @@ class Rates:
 
     def left(self, client: str, paces: Scoped[Pace], now_ns: int) -> limits.Allowance:
         """What the client may ask now, in the one of its own windows that has least left."""
-        state = self._state(client, paces.client)
+        state = self.state(client, paces.client)
         return min([limits.left(state, pace, now_ns) for pace in paces.client], key=REMAINING)
 
-    def _state(self, whose: str, paces: tuple[Pace, ...]) -> State:
+    def state(self, whose: str, paces: tuple[Pace, ...]) -> State:
+        """By the window's seconds, when its charges will have leaked out; one that was never charged may be absent."""
         state = self._states.get(whose, _UNKNOWN)
         for pace in paces:
             window = pace.window_seconds
             if window > LONG_SECONDS and window not in state:
-                state = {**state, window: self._memory.recall((whose, _REQUESTS, window)).until_ns}
+                state = {**state, window: self._memory.recall((whose, REQUESTS, window)).until_ns}
         return state
 
     def _keep(self, whose: str, state: State, paces: tuple[Pace, ...]) -> None:
@@ -66,7 +66,7 @@ class Rates:
         self._states[whose] = state if known.keys() <= state.keys() else {**known, **state}
         for pace in paces:
             if pace.window_seconds > LONG_SECONDS:
-                self._memory.keep((whose, _REQUESTS, pace.window_seconds), state[pace.window_seconds])
+                self._memory.keep((whose, REQUESTS, pace.window_seconds), state[pace.window_seconds])
 
 
 def _refusal(client: str, verdicts: Mapping[str, Verdict]) -> Refusal:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bartizan.guard import exhausted
+from bartizan.guard.limits_file import REQUESTS
 from bartizan.guard.refusal import Refusal
 from bartizan.guard.store_script import AWAITS_OTHERS, NEVER
 from bartizan.policy.document import GuardDocument, RequestWindow, TokenWindow
 from bartizan.policy.limits import ENDPOINT, Scope, name_of_tier
 from bartizan.policy.tokens import Kind
 
-REQUESTS = "Requests"
 _CODES = {REQUESTS: "r", Kind.INPUT: "i", Kind.OUTPUT: "o", Kind.TOTAL: "t"}
 _SCOPES = {Scope.CLIENT: "c", Scope.TIER: "t", Scope.ENDPOINT: "e"}
 _US_A_SECOND = 1_000_000

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bartizan.guard.document_watch import DocumentWatch
-from bartizan.guard.get_server import Page, Pages
 from bartizan.guard.metrics import Metrics
+from bartizan.guard.page_server import Page, Pages
 from bartizan.guard.shared import SharedLimits
 from bartizan.guard.tls import TlsWatch
 from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.upstream import Upstream
+from bartizan.guard.usage import UsageOfWindows
 from bartizan.policy import certificates
 from bartizan.policy.reasons import Reason
+from bartizan.policy.usage import UsageError
 from bartizan.policy.version import VERSION
 
 
@@ -23,6 +25,7 @@ class Status:
     documents: DocumentWatch
     upstream: Upstream
     shared: SharedLimits
+    usage: UsageOfWindows
     endpoint: str
     tls: TlsWatch | None
     tokenizer: Tokenizer | None
@@ -32,13 +35,16 @@ class Status:
     """Unix seconds."""
 
     def pages(self) -> Pages:
-        return {
-            b"/livez": self._alive,
-            b"/readyz": self._readiness,
-            b"/status": self._state,
-            b"/draining": _claim(self.is_draining),
-            b"/drained": _claim(self.is_drained),
-        }
+        return Pages(
+            shown={
+                b"/livez": self._alive,
+                b"/readyz": self._readiness,
+                b"/status": self._state,
+                b"/draining": _claim(self.is_draining),
+                b"/drained": _claim(self.is_drained),
+            },
+            taken={b"/usage": self._take_usage},
+        )
 
     async def reason(self) -> Reason:
         """GuardReady, or the first thing that is missing."""
@@ -74,12 +80,24 @@ class Status:
             "documentVersion": current.document.version if current else None,
             "documentReason": self.documents.reason,
             "limitsReason": self.limits_reason,
+            "usage": self.usage.said(current) if current else None,
+            "usageAwaited": self.usage.nonce,
             "tls": _described(self.tls, self.now()),
             "tokenizerReason": self.tokenizer.reason if self.tokenizer else None,
             "endpoint": self.endpoint,
             "version": VERSION,
         }
-        return Page(200, "application/json", json.dumps(state).encode() + b"\n")
+        return Page(200, "application/json", json.dumps(state, separators=(",", ":")).encode() + b"\n")
+
+    async def _take_usage(self, text: bytes) -> Page:
+        current = self.documents.current
+        if current is None:
+            return Page(503, "text/plain", f"{self.documents.reason}\n".encode())
+        try:
+            self.usage.take(text, current)
+        except UsageError as error:
+            return Page(409, "text/plain", f"{error}\n".encode())
+        return Page(200, "text/plain", b"taken\n")
 
 
 def _described(tls: TlsWatch | None, now: float) -> dict[str, object] | None:
@@ -110,4 +128,4 @@ def metrics_pages(metrics: Metrics, refresh: Callable[[], None]) -> Pages:
         refresh()
         return Page(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
 
-    return {b"/metrics": build}
+    return Pages({b"/metrics": build})

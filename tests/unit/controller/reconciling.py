@@ -26,9 +26,11 @@ from bartizan.controller.secret_writer import SecretWriter
 from bartizan.controller.settings import Settings
 from bartizan.controller.soundings import Soundings
 from bartizan.controller.tools import Tools, surroundings
+from bartizan.controller.usages import Usages
 from bartizan.controller.work_queue import Key
 from bartizan.controller.workers import Result
-from bartizan.policy import names
+from bartizan.policy import keys, names, usage
+from bartizan.policy.document import EndpointRef
 
 Live = dict[str, Any]
 
@@ -51,6 +53,9 @@ class Scene:
         """What guards answer; those of `earlier_reports` come before it."""
         self.earlier_reports: list[GuardReport] = []
         self.asked = 0
+        self.notices: list[usage.Notice] = []
+        """What guards were told of others' usage; they take it while `takes_notices`."""
+        self.takes_notices = True
         self.cluster.put(kinds.NAMESPACE, {"metadata": {"name": NAMESPACE}})
         self.declare()
         self.restart()
@@ -67,12 +72,14 @@ class Scene:
         """Another process, that remembers nothing; `transport` stands before the cluster."""
         api, clock = Api(transport or self.cluster), lambda: self.seconds
         guards = Guards(api, self._ask, clock=clock)
+        usages = Usages(self._tell, clock=clock)
         self.tools = Tools(
             api=api,
             applier=Applier(api, clock=clock),
             secrets=SecretWriter(api, clock=clock, interval_seconds=0),
             guards=guards,
-            soundings=Soundings(guards, clock=clock),
+            soundings=Soundings(guards, usages.note, clock=clock),
+            usages=usages,
             recorder=Recorder(api, clock=clock, now=lambda: self.now),
             surroundings=surroundings(self.settings),
             pacer=Pacer(self.settings, clock=clock),
@@ -87,6 +94,15 @@ class Scene:
         assert address
         self.asked += 1
         return self.earlier_reports.pop(0) if self.earlier_reports else self.report
+
+    async def _tell(self, address: str, notice: str) -> bool:
+        assert address
+        root = self.tools.root.last
+        assert root is not None
+        document = self.endpoint["metadata"]
+        ref = EndpointRef(NAMESPACE, NAME, document["uid"], self.namespace_uid)
+        self.notices.append(usage.decode(notice.encode(), keys.signing_key(root).public_key(), ref))
+        return self.takes_notices
 
     def reconcile(self, times: int = 1) -> Result:
         """The last result; time goes on by ten seconds before each, so that nothing that is kept for a while counts."""

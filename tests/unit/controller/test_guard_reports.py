@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 from tests.unit.guard import running, tokenizers_made
 
-from bartizan.controller.guards import ASKED_AT_ONCE, GuardReport, TlsReport, ask_over_http, open_session
-from bartizan.policy import names
+from bartizan.controller.guards import (
+    ASKED_AT_ONCE,
+    MAX_STATUS_BYTES,
+    GuardReport,
+    TlsReport,
+    ask_over_http,
+    open_session,
+    tell_over_http,
+)
+from bartizan.guard import page_server
+from bartizan.policy import names, usage
+from bartizan.policy.usage import MOST_SECONDS, MOST_WINDOWS, Notice, Usage
 
 
 def _asked(address: str, folder: Path, *flags: str) -> GuardReport | None:
@@ -31,6 +41,47 @@ def test_a_guards_report_is_read_whole(tmp_path: Path) -> None:
     assert len(report.document_hash) == 64
     assert (report.reason, report.document_reason) == ("SocketAbsent", "GuardReady")
     assert (report.limits_reason, report.tokenizer_reason, report.tls) == ("LimitsUnkept", "GuardReady", None)
+
+
+MOST: Usage = {f"{number:032x}": MOST_SECONDS for number in range(MOST_WINDOWS)}
+
+
+def test_a_guard_takes_the_longest_notice_and_awaits_none_from_then_on(tmp_path: Path) -> None:
+    address, state = "127.0.77.3", tmp_path / "state"
+    state.mkdir()
+
+    async def tell() -> tuple[GuardReport | None, list[bool], GuardReport | None]:
+        async with open_session() as session:
+            ask, send = ask_over_http(session), tell_over_http(session)
+            before = await ask(address)
+            assert before is not None
+            notices = [
+                Notice(running.ENDPOINT, nonce, MOST) for nonce in ("another", before.usage_nonce, before.usage_nonce)
+            ]
+            taken = [await send(address, usage.encode(notice, running.SIGNING_KEY)) for notice in notices]
+            return before, taken, await ask(address)
+
+    flags = ("--address", address, "--status-port", str(names.STATUS_PORT), "--state-directory", str(state))
+    with running.guard(tmp_path, f"unix:{tmp_path / 'nobody'}", *flags):
+        before, taken, after = asyncio.run(tell())
+    assert before is not None
+    assert (len(before.usage_nonce), taken) == (32, [False, True, False])
+    assert after == replace(before, usage_nonce="")
+
+
+def test_nobody_there_has_taken_no_notice() -> None:
+    async def tell() -> bool:
+        async with open_session() as session:
+            return await tell_over_http(session)("127.0.77.4", "notice")
+
+    assert asyncio.run(tell()) is False
+
+
+def test_there_is_room_for_the_most_that_can_be_said() -> None:
+    rest = 2048  # reasons, hashes, the endpoint's names and the certificate
+    assert len(json.dumps(MOST, separators=(",", ":"))) + rest <= MAX_STATUS_BYTES
+    notice = Notice(replace(running.ENDPOINT, namespace="x" * 63, name="x" * 63), "0" * 32, MOST)
+    assert len(usage.encode(notice, running.SIGNING_KEY)) <= page_server.MAX_BODY_BYTES
 
 
 def test_it_says_what_is_wrong_with_a_tokenizer(tmp_path: Path) -> None:
@@ -64,13 +115,26 @@ def _read(body: object) -> GuardReport | None:
 
 def test_of_what_somebody_else_says_little_is_kept() -> None:
     """It is kept for as long as the pod lives, for each pod of each endpoint."""
-    words = ("documentHash", "reason", "documentReason", "limitsReason", "tokenizerReason")
+    words = ("documentHash", "reason", "documentReason", "limitsReason", "tokenizerReason", "usageAwaited")
     report = _read(dict.fromkeys(words, LIE) | {"tls": {"reason": LIE, "validity": LIE, "notAfter": 10**400}})
     assert report is not None
     assert report.tls is not None
-    said = {getattr(report, field.name) for field in fields(report) if field.name != "tls"}
+    said = {getattr(report, field.name) for field in fields(report) if field.name not in ("tls", "usage")}
     assert {*said, report.tls.files, report.tls.validity} == {LIE[:256]}
-    assert report.tls.not_after == 0
+    assert (report.tls.not_after, report.usage) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "used",
+    [{LIE: 1}, {"a" * 32: LIE}, {"a" * 32: 10**400}, {f"{number:032x}": 1 for number in range(MOST_WINDOWS + 1)}],
+)
+def test_of_windows_it_believes_what_a_guard_could_say(used: object) -> None:
+    report = _read({"usage": {"a" * 32: 1}})
+    assert report is not None
+    assert report.usage == {"a" * 32: 1}
+    lie = _read({"usage": used})
+    assert lie is not None
+    assert lie.usage is None
 
 
 @pytest.mark.parametrize("odd", [["x"], {"x": "y"}, 7, True, None])

@@ -10,7 +10,7 @@ from tests.unit.controller.reconciling import KEY, Scene
 from bartizan.controller import kinds
 from bartizan.controller.api import Api
 from bartizan.controller.guards import ASK_ALL_SECONDS, GuardReport, Guards, TlsReport
-from bartizan.controller.soundings import ENDPOINTS_AT_ONCE, FIRST_SECONDS, LONGEST_SECONDS, Soundings
+from bartizan.controller.soundings import ENDPOINTS_AT_ONCE, FIRST_SECONDS, LONGEST_SECONDS, Reports, Soundings
 from bartizan.controller.work_queue import Key, Priority
 
 WELL = GuardReport("hash", "GuardReady", tls=TlsReport("TlsConfigured", "TlsConfigured", 1))
@@ -25,13 +25,20 @@ class Bench:
         self.report: GuardReport | None = WELL
         self.asked: list[float] = []
         self.told: list[Key] = []
+        self.heard: list[Reports] = []
         self.is_overtaken = False
         self.transport = FakeTransport()
-        self.soundings = Soundings(Guards(Api(self.transport), self._ask, clock=self._clock), clock=self._clock)
+        self.soundings = Soundings(
+            Guards(Api(self.transport), self._ask, clock=self._clock), self._hear, clock=self._clock
+        )
         self.soundings.note(KEY, ADDRESSES, {"llama-1": WELL})
 
     def _clock(self) -> float:
         return self.now
+
+    def _hear(self, key: Key, reports: Reports) -> None:
+        assert key == KEY
+        self.heard.append(dict(reports))
 
     async def _ask(self, address: str) -> GuardReport | None:
         assert address == ADDRESSES["llama-1"]
@@ -150,7 +157,8 @@ class Crowd:
         self.now = 0.0
         self.asked: list[str] = []
         self.has_begun, self.was_told = asyncio.Event(), asyncio.Event()
-        self.soundings = Soundings(Guards(Api(FakeTransport()), self._ask, clock=lambda: 0.0), clock=lambda: self.now)
+        guards = Guards(Api(FakeTransport()), self._ask, clock=lambda: 0.0)
+        self.soundings = Soundings(guards, lambda *_: None, clock=lambda: self.now)
         for number in range(hanging):
             self.soundings.note(Key("evil", f"e{number}"), {"pod": "hang"}, {"pod": before})
 

@@ -11,7 +11,7 @@ from tests.unit.guard import running, scripted
 from tests.unit.guard.running import Guard, Model, chat, request_bytes
 from tests.unit.guard.scripted import whole
 
-from bartizan.guard import get_server
+from bartizan.guard import page_server
 from bartizan.guard.deadlines import Deadlines
 from bartizan.guard.reply import Source
 from bartizan.guard.settings import Address
@@ -106,7 +106,7 @@ def test_a_status_without_a_name_is_passed_on(tmp_path: Path) -> None:
 def test_connections_that_ask_nothing_shut_nobody_out_of_the_status(guard: Guard) -> None:
     """The model reaches this port within the pod; a guard whose liveness probe fails is restarted."""
     with contextlib.ExitStack() as held:
-        for _ in range(3 * get_server.MAX_CONNECTIONS):
+        for _ in range(3 * page_server.MAX_CONNECTIONS):
             held.enter_context(socket.create_connection(("127.0.0.1", guard.ports["statusPort"])))
         for _ in range(5):
             assert guard.get("statusPort", "/livez").status == 200

@@ -1,0 +1,111 @@
+"""Says what of this guard's long windows is used, and takes over, once, what a new pod's have of those before it."""
+
+import secrets
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from bartizan.guard import limits_file, log
+from bartizan.guard.enforcement import Enforcement
+from bartizan.guard.limits_file import REQUESTS, Kept, Name
+from bartizan.guard.limits_memory import LONG_SECONDS
+from bartizan.guard.shared import Own
+from bartizan.policy import usage
+from bartizan.policy.document import EndpointRef
+from bartizan.policy.limits import NANOSECONDS, Pace
+from bartizan.policy.usage import UsageError
+
+if TYPE_CHECKING:
+    from bartizan.policy.tokens import Budget
+
+
+class _Window(NamedTuple):
+    """`until_ns`: when what was charged will have leaked out; `held_ns`: how much longer with what is held."""
+
+    name: Name
+    until_ns: int
+    held_ns: int
+
+
+class UsageOfWindows:
+    """The windows are those of the document in force."""
+
+    def __init__(self, own: Own, key: Ed25519PublicKey, endpoint: EndpointRef) -> None:
+        self._own = own
+        self._key = key
+        self._endpoint = endpoint
+        self._nonce = secrets.token_hex(16)
+
+    @property
+    def nonce(self) -> str | None:
+        """Of the one notice that will be taken; None where none is awaited, or no longer."""
+        return self._nonce if self._own.memory.is_provisional else None
+
+    def said(self, enforcement: Enforcement) -> usage.Usage | None:
+        """None where there are more windows than can be said."""
+        now_ns = self._own.now_ns()
+        said = {}
+        for window in self._windows(enforcement):
+            ahead_ns = max(0, window.until_ns - now_ns) + window.held_ns
+            if ahead_ns > 0:
+                seconds = -(-ahead_ns // NANOSECONDS)
+                said[limits_file.digest(window.name).hex()] = min(seconds, usage.MOST_SECONDS)
+        return said if len(said) <= usage.MOST_WINDOWS else None
+
+    def take(self, text: bytes, enforcement: Enforcement) -> None:
+        """Begin with what the notice says, and with what this pod has charged since it started; raises UsageError."""
+        if self.nonce is None:  # before anything is verified: who asks in vain costs nothing
+            raise UsageError("nothing is awaited")
+        notice = usage.decode(text, self._key, self._endpoint)
+        if not secrets.compare_digest(notice.nonce.encode(), self._nonce.encode()):
+            raise UsageError("the notice is for another guard, or for another start of this one")
+        if notice.usage is None:
+            self._own.memory.settle(None)
+        else:
+            self._begin_anew(notice.usage, enforcement)
+        log.info("usage told", windows=None if notice.usage is None else len(notice.usage))
+
+    def _begin_anew(self, told: usage.Usage, enforcement: Enforcement) -> None:
+        memory, now_ns = self._own.memory, self._own.now_ns()
+        known = {bytes.fromhex(of): Kept(now_ns + seconds * NANOSECONDS, 0, now_ns) for of, seconds in told.items()}
+        changed = {}
+        for name, until_ns, _ in self._windows(enforcement):
+            of = limits_file.digest(name)
+            own_ns = max(0, until_ns - max(memory.guess_ns(name), now_ns))
+            fresh_ns = now_ns + told.get(of.hex(), 0) * NANOSECONDS + own_ns
+            known[of] = Kept(fresh_ns, 0, now_ns)
+            if fresh_ns != until_ns:
+                changed[name] = fresh_ns
+        memory.settle(known)
+        for name, fresh_ns in changed.items():
+            keeper = self._own.rates if name[1] == REQUESTS else self._own.budgets
+            keeper.set(name, fresh_ns)
+
+    def _windows(self, enforcement: Enforcement) -> Iterator[_Window]:
+        """Of every client, of every tier and of the endpoint, each once."""
+        yield from self._of_requests(enforcement)
+        yield from self._of_tokens(enforcement)
+
+    def _of_requests(self, enforcement: Enforcement) -> Iterator[_Window]:
+        paces: dict[str, tuple[Pace, ...]] = {}
+        for client in enforcement.clients:
+            scoped = enforcement.of(client).paces
+            paces |= {client: scoped.client, **dict(scoped.shared)}
+        for whose, given in paces.items():
+            state = self._own.rates.state(whose, given)
+            for pace in given:
+                if (seconds := pace.window_seconds) > LONG_SECONDS:
+                    yield _Window((whose, REQUESTS, seconds), state[seconds], 0)
+
+    def _of_tokens(self, enforcement: Enforcement) -> Iterator[_Window]:
+        budgets: dict[str, tuple[Budget, ...]] = {}
+        for client in enforcement.clients:
+            scoped = enforcement.of(client).budgets
+            budgets |= {client: scoped.client, **dict(scoped.shared)}
+        for whose, given in budgets.items():
+            levels = self._own.budgets.levels(whose, given)
+            for budget in given:
+                if budget.window_seconds > LONG_SECONDS:
+                    level = levels[budget.name]
+                    yield _Window((whose, *budget.name), level.charged_until_ns, level.held * budget.interval_ns)
