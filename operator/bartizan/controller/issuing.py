@@ -29,7 +29,7 @@ async def issue(tools: Tools, world: World, findings: Findings, *, wish: ModelDe
     ledger = findings.ledger or epochs.Ledger()
     document_key = keys.public_key_text(keys.signing_key(root).public_key())
     renderer = Renderer(findings.spec or {}, tools.surroundings, document_key)
-    keeps_pods = renderer.keeps_pods(accepted, may_roll=lambda: tools.pacer.may_roll(world.deployment))
+    keeps_pods = renderer.keeps_pods(accepted, may_roll=lambda: tools.pacer.may_roll(world.key, world.deployment))
     replicas = rendering.sharing_replicas(world, wish, is_about_to_roll=not keeps_pods)
     findings.identities = await tools.learner.learn(wish)
     store = tools.surroundings.stores.get(wish.spec.limits.store or "")

@@ -94,12 +94,12 @@ class Reconciler:
         if root is None or chosen is None:
             await self._keep(world, findings)
             return
-        chosen = _settled(findings, chosen)
+        wish, chosen = await scaling.paced(tools, world, findings, wish=wish, chosen=_settled(findings, chosen))
         await owned.keep_revision(tools.applier, world, findings, chosen=chosen, root=root)
         chosen = _settled(findings, chosen)
         self._sealed[world.key] = (world.identity.uid, chosen)
         findings.pod_template = chosen.pod_template
-        await owned.run(tools.applier, world, await scaling.paced(tools, world, wish, findings), findings)
+        await owned.run(tools.applier, world, wish, findings)
 
     async def _root(self, findings: Findings) -> Hidden | None:
         """None while it is lost, or is no root any more; while it cannot be read, the one that was read last."""

@@ -1,11 +1,12 @@
-"""More pods wait until the guards that serve know that they will share the limits with them."""
+"""More pods wait until the guards that serve know that they will share the limits with them: growth and roll-outs."""
 
 from dataclasses import replace
 
 from bartizan.controller import guards
 from bartizan.controller.findings import Findings
-from bartizan.controller.guards import GuardState
+from bartizan.controller.guards import GuardState, Live
 from bartizan.controller.observe import World
+from bartizan.controller.revision import Accepted
 from bartizan.controller.tools import Tools
 from bartizan.policy.model import ModelDeployment
 
@@ -13,16 +14,36 @@ GRACE_SECONDS = 30.0
 """A guard that has not taken the document up by then keeps no endpoint from growing; `InSync` names it."""
 
 
-async def paced(tools: Tools, world: World, wish: ModelDeployment, findings: Findings) -> ModelDeployment:
-    """The wish, with the replicas that run now while a guard still counts on a greater share."""
-    live, document = world.deployment, findings.document
-    if live is None or document is None or wish.spec.replicas <= live["spec"].get("replicas", 1):
-        return wish
-    if tools.now().timestamp() - document.version / 1000 >= GRACE_SECONDS:
-        return wish
+async def paced(
+    tools: Tools, world: World, findings: Findings, *, wish: ModelDeployment, chosen: Accepted
+) -> tuple[ModelDeployment, Accepted]:
+    """What is to run; while a guard may still count on a greater share, with the pods and as many as run now."""
+    live, accepted = world.deployment, findings.accepted
+    if live is None or accepted is None:
+        return wish, chosen
+    running, is_roll_out = live["spec"].get("replicas", 1), chosen.pod_template != accepted.pod_template
+    if wish.spec.replicas <= running and not is_roll_out:
+        return wish, chosen
+    if not await _is_somebody_behind(tools, world, findings):
+        return wish, chosen
+    findings.waits_to_grow = True
+    held_back = replace(wish, spec=replace(wish.spec, replicas=min(running, wish.spec.replicas)))
+    return held_back, accepted if is_roll_out else chosen
+
+
+async def _is_somebody_behind(tools: Tools, world: World, findings: Findings) -> bool:
+    """Of a guard that does not answer nobody knows, so it counts as behind; one that ends as well may have gone."""
+    document = findings.document
+    if document is None or tools.now().timestamp() - document.version / 1000 >= GRACE_SECONDS:
+        return False
     pods = world.owned_pods
     states = guards.judge(pods, await tools.guards.ask(pods), findings.document_hash)
-    if GuardState.OUTDATED not in states.values():
-        return wish
-    findings.waits_to_grow = True
-    return replace(wish, spec=replace(wish.spec, replicas=live["spec"].get("replicas", 1)))
+    ending = {pod["metadata"]["name"] for pod in pods if _is_ending(pod)}
+    return any(
+        state is GuardState.OUTDATED or (state is GuardState.UNREACHABLE and name not in ending)
+        for name, state in states.items()
+    )
+
+
+def _is_ending(pod: Live) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

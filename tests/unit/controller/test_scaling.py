@@ -2,8 +2,9 @@
 
 import base64
 import json
+from dataclasses import replace
 
-from tests.unit.controller.reconciling import Scene
+from tests.unit.controller.reconciling import SETTINGS, Scene
 
 from bartizan.controller import kinds
 from bartizan.controller.guards import GuardReport
@@ -68,12 +69,79 @@ def test_a_guard_that_takes_nothing_up_keeps_no_endpoint_from_growing_for_ever()
     assert scene.condition("InSync")[0] == "False"
 
 
-def test_a_guard_that_does_not_answer_is_not_waited_for() -> None:
+def test_a_guard_that_does_not_answer_is_waited_for_as_one_that_is_behind() -> None:
+    scene = grown()
+    scene.report = None
+    scene.reconcile()
+    assert replicas(scene) == (1, 3), "it may count on the whole"
+    for _ in range(int(GRACE_SECONDS // 10)):
+        scene.reconcile()
+    assert replicas(scene) == (3, 3)
+
+
+def test_a_guard_that_ends_and_does_not_answer_is_not_waited_for() -> None:
     scene = Scene().settle()
-    scene.pod()
+    scene.pod(deletionTimestamp="2026-01-01T00:00:00Z")
     scene.edit(replicas=3)
     scene.reconcile()
     assert replicas(scene) == (3, 3)
+
+
+def rolled() -> Scene:
+    """From one pod to a spec with another template."""
+    scene = Scene().settle()
+    scene.pod()
+    scene.report = acknowledged(scene)
+    scene.settle()
+    live = scene.live(kinds.DEPLOYMENT)
+    live["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+    live["metadata"]["generation"] = 1
+    template = scene.endpoint["spec"]["template"]
+    template["spec"]["containers"][0]["env"] = [{"name": "ROLLED", "value": "true"}]
+    scene.edit(template=template)
+    scene.reconcile()
+    return scene
+
+
+def is_rolling(scene: Scene) -> bool:
+    return "ROLLED" in json.dumps(scene.live(kinds.DEPLOYMENT)["spec"]["template"])
+
+
+def test_a_roll_out_waits_for_the_guards_that_will_share_with_the_new_pods() -> None:
+    scene = rolled()
+    assert (replicas(scene), is_rolling(scene)) == ((1, 2), False), "its guard counts on the whole still"
+    assert not scene.has(kinds.CONTROLLER_REVISION, ".2"), "nor is the new template accepted yet"
+    scene.reconcile()
+    assert (replicas(scene), is_rolling(scene)) == ((1, 2), False)
+    scene.report = acknowledged(scene)
+    scene.reconcile()
+    assert (replicas(scene), is_rolling(scene)) == ((1, 2), True)
+    assert scene.has(kinds.CONTROLLER_REVISION, ".2")
+
+
+def test_no_roll_out_waits_for_ever() -> None:
+    scene = rolled()
+    for _ in range(int(GRACE_SECONDS // 10)):
+        scene.reconcile()
+    assert is_rolling(scene)
+
+
+def test_a_new_guard_image_waits_without_losing_its_turn() -> None:
+    settings = replace(SETTINGS, guard_rollout="Paced", guard_rollout_interval_seconds=600)
+    scene = Scene(settings).settle()
+    scene.pod()
+    scene.report = acknowledged(scene)
+    scene.settle()
+    live = scene.live(kinds.DEPLOYMENT)
+    live["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+    live["metadata"]["generation"] = 1
+    scene.settings = replace(settings, guard_image="example.com/bartizan:v2")
+    scene.restart()
+    scene.reconcile()
+    assert (replicas(scene), "bartizan:v2" in json.dumps(live)) == ((1, 2), False)
+    scene.report = acknowledged(scene)
+    scene.reconcile()
+    assert "bartizan:v2" in json.dumps(scene.live(kinds.DEPLOYMENT))
 
 
 def test_fewer_pods_wait_for_nothing_and_the_share_grows_when_they_have_gone() -> None:

@@ -106,7 +106,7 @@ def test_a_loopback_model_is_reached(tmp_path: Path) -> None:
             process.wait()
 
 
-def test_the_status_port_is_read_only(guard: Guard) -> None:
+def test_the_status_port_takes_no_status(guard: Guard) -> None:
     assert guard.get("statusPort", "/livez").status == 200
     assert guard.get("statusPort", "/metrics").status == 404
     assert guard.get("metricsPort", "/metrics").status == 200
@@ -119,8 +119,10 @@ def test_status_says_what_is_enforced(guard: Guard) -> None:
     status = guard.status()
     of_the_document = {"documentHash", "documentVersion", "documentReason"}
     of_the_guard = {"ready", "reason", "endpoint", "version", "limitsReason", "tls", "tokenizerReason"}
+    of_the_guard |= {"usage", "usageAwaited"}
     assert set(status) == of_the_guard | of_the_document
     assert (status["tls"], status["tokenizerReason"]) == (None, None), "plain HTTP, and nothing to count with"
+    assert (status["usage"], status["usageAwaited"]) == ({}, None), "no long window, and no place to keep one"
     assert (status["ready"], status["documentVersion"], status["endpoint"]) == (True, 1000, "ml/llama")
     assert status["version"] == VERSION
 
