@@ -22,6 +22,7 @@ NAMES = (
     "token",
     "jwks",
     "document",
+    "notice",
 )
 
 
