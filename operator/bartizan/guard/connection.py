@@ -28,7 +28,9 @@ MAX_DROPPED_BYTES = 256 * 1024
 LINGER_BYTES = 16 * 1024 * 1024
 """What a refused caller may still send beyond the largest body: many clients send all of it before they read a 413, and
 would find a reset in its place. These bytes cost a read each, and are neither parsed nor kept."""
-MAX_LEFT_BYTES = 128 * 1024
+PAUSED_BYTES = 16 * 1024
+"""What waits for a caller, beside what its kernel and ours hold, when the model is told to hold back."""
+MAX_LEFT_BYTES = 32 * 1024
 """What may wait for a caller that does not read once its request has ended; of more, the request has not ended yet."""
 TURN_SECONDS = 1.0
 """Longer than a turn of the event loop may last before what comes is shed: by then a caller has been heard."""
@@ -113,6 +115,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
+        self._transport.set_write_buffer_limits(high=PAUSED_BYTES)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         self._around.deadlines.watch(self)
         self._enter(State.HEAD)

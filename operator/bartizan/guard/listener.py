@@ -10,6 +10,9 @@ from bartizan.guard.connection import ClientConnection, Surroundings
 from bartizan.policy.reasons import Reason
 
 BACKLOG = 1024
+UNSENT_BYTES = 16 * 1024
+"""Of an answer, about what the kernel takes beyond what is on its way to the caller. Left to itself it takes megabytes
+for each that does not read, which no budget of ours counts and the container's memory limit does."""
 DOORS = 16
 """New callers that are let in during one turn of the event loop, which takes one from each socket that listens."""
 TRIED = 8
@@ -19,6 +22,12 @@ Wrap = Callable[[asyncio.Protocol], asyncio.Protocol]
 
 def bind(address: str, port: int) -> socket.socket:
     """A listening socket; without an address on IPv4 and, where the node has it, on IPv6."""
+    sock = _bind(address, port)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # of each connection, too
+    return sock
+
+
+def _bind(address: str, port: int) -> socket.socket:
     if address:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return socket.create_server((address, port), family=family, backlog=BACKLOG)

@@ -169,6 +169,9 @@ class TlsConnection(asyncio.Protocol):
     def is_closing(self) -> bool:
         return self._then is not None or self._raw.is_closing()
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._raw.set_write_buffer_limits(high, low)
+
     def get_write_buffer_size(self) -> int:
         return self._raw.get_write_buffer_size() + (0 if self._is_open else len(self._early))
 

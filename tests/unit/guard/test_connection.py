@@ -18,7 +18,7 @@ from bartizan.guard.request import Budget, Request
 from bartizan.policy.reasons import Reason
 
 ALIVE = b"Connection: keep-alive"
-ANSWER_BYTES = 30_000
+ANSWER_BYTES = 8_000
 """Less than what a connection keeps before it pauses, so that several answers end in its buffer."""
 STREAM = request_bytes(json.dumps(chat("/count 400000", stream=True)).encode(), ALIVE)
 
@@ -95,6 +95,22 @@ def test_one_that_left_a_little_unread_ends_at_its_deadlines(hasty: Guard, more:
         _fill(hasty, sock)
         sock.sendall(more)
         eventually(lambda: queues(hasty, sock) is None, "cut", 8)
+
+
+def test_no_kernel_holds_answers_that_nobody_reads(guard: Guard) -> None:
+    """Which would count as the container's memory, and as nobody's in the budget of answers."""
+    text = "/count 60000"
+    with _deaf(guard) as sock:
+        sock.sendall(request_bytes(json.dumps(chat(text)).encode(), ALIVE))
+        eventually(lambda: _is_stuck(guard, sock), "the answer waits")
+        assert (queues(guard, sock) or (0, 0))[0] <= 64 * 1024, "of some 300 KiB"
+        assert guard.metric("bartizan_guard_requests_in_flight") == 1
+        with sock.makefile("rb") as answer:
+            head = iter(answer.readline, b"\r\n")
+            length = next(int(line.split()[1]) for line in head if line.lower().startswith(b"content-length"))
+            assert all(head)
+            assert json.loads(answer.read(length))["choices"][0]["message"]["content"].endswith("60000")
+        eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "the slot is free")
 
 
 def test_one_that_only_closes_its_half_gives_back_slot_and_model_at_once(guard: Guard, model: Model) -> None:
