@@ -36,6 +36,7 @@ def survives(endpoint: Endpoint, app: Player, program: str) -> None:
             victims.kill(endpoint.stage, pod, program)
         for pod in endpoint.pods():
             until(lambda pod=pod: has_restarted(endpoint, before, pod, CONTAINERS[program], 2), "all are back")  # type: ignore[misc]
+            evidence.collect(endpoint)
         endpoint.wait()
     judge(evidence, tally, endpoint)
     for pod in endpoint.pods():
@@ -49,8 +50,14 @@ def has_restarted(endpoint: Endpoint, before: dict[str, int], pod: dict[str, Any
     return bool(now) and is_ready(now) and restarts(now, container) == before[name] + times
 
 
+def told(evidence: Evidence, endpoint: Endpoint) -> str:
+    """With how often each guard has started: of more than two starts a kubelet has not all that was written."""
+    starts = {pod["metadata"]["name"]: restarts(pod, GUARD) for pod in endpoint.pods()}
+    return f"unguarded: {evidence.unguarded}; guards' restarts: {starts}"
+
+
 def judge(evidence: Evidence, tally: Tally, endpoint: Endpoint) -> None:
-    until(lambda: not evidence.collect(endpoint).unguarded, lambda: f"unguarded: {evidence.unguarded}", seconds=5)
+    until(lambda: not evidence.collect(endpoint).unguarded, lambda: told(evidence, endpoint), seconds=5)
     assert len(tally.answered) > 100, f"hardly a load: {tally.outcomes}"
     assert set(tally.answered) <= evidence.prompts, "somebody else than the model has answered"
     documented = {"200", "cut", "429 rate_limit_exceeded", "502 upstream_broken", "503 service_unavailable"}
