@@ -6,9 +6,10 @@ JSON, hashing, the event loop, the kernel) is in none of them.
 """
 
 import asyncio
-import io
+import contextlib
 import itertools
 import os
+import socket
 import sys
 import tempfile
 from collections import Counter
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 import uvloop
@@ -97,6 +98,16 @@ class Transport(asyncio.Transport):
     def abort(self) -> None: ...
 
 
+class Surface(contextlib.ExitStack):
+    """What a guard is put on: a folder, an audit that goes nowhere, and a model's socket to which nothing comes."""
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
+        self.nowhere = self.enter_context(Path(os.devnull).open("wb"))
+        self.silent = self.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        return self
+
+
 class Crowd:
     """Of one connection, which nobody counts."""
 
@@ -108,18 +119,13 @@ class Crowd:
     def left(self, _: object) -> None: ...
 
 
-class NoSocket:
-    def recv(self, *_: object) -> bytes:
-        raise BlockingIOError
-
-
 def count(case: Case) -> Counter[str]:
     """Bytecodes by module, of `COUNTED` requests."""
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("wb") as nowhere:
-        return uvloop.run(_count(case, Path(folder), nowhere))
+    with Surface() as surface:
+        return uvloop.run(_count(case, surface))
 
 
-async def _count(case: Case, folder: Path, nowhere: io.BufferedWriter) -> Counter[str]:
+async def _count(case: Case, surface: Surface) -> Counter[str]:
     found: Counter[str] = Counter()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401 -- itself
@@ -129,7 +135,7 @@ async def _count(case: Case, folder: Path, nowhere: io.BufferedWriter) -> Counte
         return trace
 
     asked = _request(case)
-    connection, answered = _open(folder, nowhere)
+    connection, answered = _open(surface)
     for number in range(WARM + COUNTED):
         if number == WARM:
             sys.settrace(trace)
@@ -146,19 +152,19 @@ def _request(case: Case) -> bytes:
     return payload.request(payload.chat(case.size), *bearer(key))
 
 
-def _open(folder: Path, nowhere: io.BufferedWriter) -> tuple[ClientConnection, asyncio.Event]:
+def _open(surface: Surface) -> tuple[ClientConnection, asyncio.Event]:
     """A caller's connection to a guard that is whole but for its sockets."""
     given = running.document(requests=(RequestWindow(10**9, 60),))
-    (folder / "document").write_text(documents.encode(given, running.SIGNING_KEY))
-    chosen = settings.parse(running.arguments(folder, "unix:/nowhere"))
-    with mock.patch.object(sys, "stdout", nowhere):
+    (surface.folder / "document").write_text(documents.encode(given, running.SIGNING_KEY))
+    chosen = settings.parse(running.arguments(surface.folder, "unix:/nowhere"))
+    with mock.patch.object(sys, "stdout", surface.nowhere):
         parts = main.build(chosen)
     parts.gate.audit.start()
     parts.gate.documents.look()
     loop, answered = asyncio.get_running_loop(), asyncio.Event()
 
     async def opened() -> UpstreamConnection:
-        protocol = UpstreamConnection(NoSocket(), answer_seconds=600)  # type: ignore[arg-type] # all that it asks of one
+        protocol = UpstreamConnection(surface.silent, answer_seconds=600)
 
         def asked(_: bytes) -> None:
             loop.call_soon(protocol.data_received, backend.WHOLE)

@@ -40,14 +40,15 @@ class Upstream:
         `header` holds further lines, each with its end; the whole answer must come `within` so many seconds.
         """
         connection = self._take_idle() or await self._open()
-        self._deadlines.watch(connection)
         try:
             answered = connection.send(_frame(path, body, header), receiver, within=within)
             del body  # a long answer must not hold on to what was asked
             await answered
         finally:
-            self._deadlines.forget(connection)
-            self._keep_or_close(connection)
+            if connection.is_reusable and len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+            else:
+                self._drop(connection)
 
     async def probe(self) -> Reason:
         """GuardReady when somebody accepts connections, else what is wrong with the socket."""
@@ -66,25 +67,20 @@ class Upstream:
         return Reason.GUARD_READY
 
     def close(self) -> None:
-        for connection in self._idle:
-            connection.abort()
-        self._idle.clear()
+        while self._idle:
+            self._drop(self._idle.pop())
 
     def _take_idle(self) -> UpstreamConnection | None:
-        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_fit(now, IDLE_SECONDS):
+            if connection.is_fit(IDLE_SECONDS):
                 return connection
-            connection.abort()
+            self._drop(connection)
         return None
 
-    def _keep_or_close(self, connection: UpstreamConnection) -> None:
-        if not connection.is_reusable or len(self._idle) >= MAX_IDLE:
-            connection.abort()
-            return
-        connection.idle_since = asyncio.get_running_loop().time()
-        self._idle.append(connection)
+    def _drop(self, connection: UpstreamConnection) -> None:
+        self._deadlines.forget(connection)
+        connection.abort()
 
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
@@ -98,6 +94,7 @@ class Upstream:
             await loop.create_unix_connection(lambda: protocol, sock=sock)
         else:
             await loop.create_connection(lambda: protocol, sock=sock)
+        self._deadlines.watch(protocol)
         return protocol
 
     async def _connect(self) -> socket.socket:

@@ -1,6 +1,7 @@
 """One connection to the model's server: one request out, one answer in, pieces handed on as they come."""
 
 import asyncio
+import select
 import socket
 from typing import NamedTuple, Protocol, cast
 
@@ -13,7 +14,6 @@ from bartizan.policy.reasons import Reason
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADER_COUNT = 100
-_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _CONTINUE, _OK = 100, 200
 
 
@@ -50,7 +50,8 @@ class UpstreamConnection(asyncio.Protocol):
     """Parsed by llhttp; an answer must say its length or be chunked, so that a cut is never taken for an end."""
 
     def __init__(self, sock: socket.socket, *, answer_seconds: float) -> None:
-        self._socket = sock
+        self._news = select.poll()
+        self._news.register(sock, select.POLLIN)
         self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] | None = None
@@ -58,7 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_writing = False
         self._is_reusable = True
         self._is_paused = False
-        self.idle_since = 0.0
+        self._idle_since = 0.0
         self.deadline = NEVER
         self._latest = NEVER
 
@@ -89,17 +90,11 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.sent()
         return self._done
 
-    def is_fit(self, now: float, most_idle_seconds: float) -> bool:
+    def is_fit(self, most_idle_seconds: float) -> bool:
         """Whether it may carry another request: not closed, nothing unasked on it, not idle for long."""
-        if self._is_lost or not self._is_reusable or now - self.idle_since > most_idle_seconds:
+        if not self.is_reusable or self._loop.time() - self._idle_since > most_idle_seconds:
             return False
-        try:
-            self._socket.recv(1, _PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return not self._news.poll(0)
 
     @property
     def is_reusable(self) -> bool:
@@ -175,6 +170,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver.end()
         self.resume()  # whoever reads the end slowly must not leave the next caller a connection that is deaf
         self._is_reusable = self._keeps_alive
+        self._idle_since = self._loop.time()
         self._end(None)
 
     def _end(self, error: Exception | None) -> None:
