@@ -59,12 +59,12 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
     shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
     if route.forced:
         value.update(route.forced)
-    costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
+    each = costs.bound(value, route.account, enforcement.caps, streams=wants_stream)
     canonical = strict_json.serialise(value)
     size = len(canonical)
     if route.images is not None and (media := enforcement.document.media) is not None:
         size += sum(media.tokens - len(image) for image in route.images(value))  # held as what it costs, not as text
-    most = costs.ceiling(value, size, route.account, enforcement.caps)
+    most = costs.ceiling(value, size, route.account, enforcement.caps, each=each)
     return Body(canonical, value, most, asks, wants_stream, shows_usage)
 
 

@@ -49,10 +49,13 @@ class Account:
     says_no_output: bool = False
 
 
-def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) -> None:
-    """Writes into the body what the model must be told: the most output, and that a stream's usage is wanted."""
+def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) -> int:
+    """Writes into the body what the model must be told: the most output, and that a stream's usage is wanted.
+
+    The output that each answer may have.
+    """
     if not account.output:
-        return
+        return caps.max_output_tokens if account.says_no_output else 0
     most = granted = caps.max_output_tokens
     told = [account.output[0]]
     for name in account.output:
@@ -68,17 +71,20 @@ def bound(body: dict[str, Any], account: Account, caps: Caps, *, streams: bool) 
         body[name] = granted
     if streams and account.asks_for_usage:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    return granted
 
 
-def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Caps) -> Amount:
-    """The most that the bounded body of so many bytes may cost; raises Refusal where that is beyond the input's cap."""
+def ceiling(body: Mapping[str, Any], size_bytes: int, account: Account, caps: Caps, *, each: int) -> Amount:
+    """The most that the bounded body of so many bytes may cost, `each` answer being bounded so.
+
+    Raises Refusal where that is beyond the input's cap.
+    """
     if size_bytes > caps.max_input_tokens * MOST_BYTES_A_TOKEN:
         message = f"The request's text is longer than {caps.max_input_tokens} tokens can be; shorten it."
         raise Refusal(Reason.INPUT_TOO_LONG, message)
-    answers = _largest(body, account.choices, least=1)
+    answers = _largest(body, account.choices)
     if account.each_item_is_answered:
         answers *= items(body, account)
-    each = caps.max_output_tokens if account.says_no_output else _largest(body, account.output, least=0)
     return Amount(size_bytes + fixed(body, account, caps), each * answers)
 
 
@@ -92,10 +98,11 @@ def fixed(body: Mapping[str, Any], account: Account, caps: Caps) -> int:
     return items(body, account) * TOKENS_A_MESSAGE + caps.prompt_overhead_tokens
 
 
-def _largest(body: Mapping[str, Any], names: tuple[str, ...], *, least: int) -> int:
-    """Of the whole numbers in these fields."""
+def _largest(body: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """Of the whole numbers in these fields; 1 where there is none."""
+    largest = 1
     for name in names:
         wish = body.get(name)
-        if wish is not None and wish > least:
-            least = wish
-    return least
+        if wish is not None and wish > largest:
+            largest = wish
+    return largest

@@ -35,7 +35,8 @@ class Turn:
 
     def judge(self) -> None:
         """Raises Refusal where the turn has lasted too long."""
-        self.begin()
+        if self._began is None:
+            self.begin()
         if self._began is not None and self._clock() - self._began > self._most:
             raise refusal.overloaded(next(self._retry_seconds))
 
