@@ -135,7 +135,7 @@ def read_whole(body: bytes, inspector: Inspector, tally: Tally) -> bytes:
         raise AnswerError("an answer without choices, or with more than can be")
     if answer.get("usage") is not None:
         tally.said = usage(answer["usage"])
-    has_changed = words.Frame().judge(answer, inspector) | words.show_usage(answer.get("usage"), inspector)
+    has_changed = words.judge_frame(answer, inspector) | words.show_usage(answer.get("usage"), inspector)
     for choice in choices:
         if not isinstance(choice, dict):
             raise AnswerError("a choice that is none")

@@ -50,7 +50,7 @@ _BELOW: Mapping[str, Names] = {
 
 _TIMES = frozenset({int, float, type(None)})
 _FIGURES = _TIMES
-_WORDS = frozenset({str})
+_WORDS = frozenset({str, type(None)})
 _NESTED = (dict, list)
 Path = tuple[Step, ...]
 Spot = tuple[Path, Any, Any]
@@ -83,20 +83,21 @@ class Frame:
         said.pop("usage", None)
         if said == self._good:
             return False
-        has_changed = _judge_frame(holder, inspector)
+        has_changed = judge_frame(holder, inspector)
         if not has_changed:
             self._good = said
         return has_changed
 
 
-def _judge_frame(holder: dict[str, Any], inspector: Inspector) -> bool:
+def judge_frame(holder: dict[str, Any], inspector: Inspector) -> bool:
+    """As a stream's Frame does, of an answer that says it once."""
     has_changed = trim(holder, _FIELDS)
     if type(holder.get("created")) not in _TIMES:
         del holder["created"]
         has_changed = True
-    words = [word for name in _FRAME if (word := holder.get(name)) is not None]
+    words = [*map(holder.get, _FRAME)]
     if _WORDS.issuperset(map(type, words)):
-        said = "\n".join(words)
+        said = "\n".join(filter(None, words))
         if show(inspector, _OF_FRAME, said) is said:
             return has_changed
     return _show_frame(holder, inspector) or has_changed
