@@ -31,7 +31,6 @@ from bartizan.guard.underway import Cut, Underway
 from bartizan.guard.upstream import Upstream
 from bartizan.guard.visit import Visit
 from bartizan.policy.reasons import Reason
-from bartizan.policy.tokens import Amount
 
 _OF_LIMITS = frozenset(
     {
@@ -124,27 +123,29 @@ class Pipeline:
     def _admit(self, visit: Visit, request: Request, reply: Reply) -> Route:
         """The stages that wait for nothing; the rate, too, of a request that is whole."""
         route = self._judge_front(visit, request, reply)
-        enforcement = self._identify(visit)
+        enforcement, measures = self._identify(visit)
         is_whole = request.is_complete
         if not is_whole:  # a client over its rate hears so before its body is read
-            self._judge_rate(visit, enforcement)
+            self._judge_rate(visit, enforcement, measures)
         request.belongs_to(visit.client)
         if is_whole:
             request.judge()
-            self._charge_rate(visit, enforcement)
+            self._charge_rate(visit, enforcement, measures)
         return route
 
     async def _pass(self, visit: Visit, route: Route, request: Request, reply: Reply) -> None:
         """Every further stage in its order; whoever comes to the end was let through everything."""
         gate = self._gate
-        raw = await request.body()
+        if not request.is_complete:
+            await request.arrive()
+        raw = request.body()
         self._judge_time()  # the model waits for what it has, and for no body that is on its way
         gate.turn.judge()  # nor do others for what is dear to parse
-        enforcement = visit.enforcement
-        if enforcement is None or gate.documents.current is not enforcement:
-            enforcement = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
+        enforcement, measures = visit.enforcement, visit.measures
+        if enforcement is None or measures is None or gate.documents.current is not enforcement:
+            enforcement, measures = self._identify(visit)  # withdrawn keys are dead for bodies on their way, too
         if not visit.is_metered:
-            self._charge_rate(visit, enforcement)
+            self._charge_rate(visit, enforcement, measures)
         judged = body.judge(raw, route, enforcement) if route.has_body else None
         visit.keep_body(judged)
         del raw
@@ -155,15 +156,14 @@ class Pipeline:
             else gate.slots.lease(visit.client, enforcement.slots),
             await self._hold_shared(visit, enforcement)
             if enforcement.is_shared
-            else gate.budgets.hold(visit.client, enforcement.of(visit.client).budgets, visit.most, visit.spent),
+            else gate.budgets.hold(visit.client, measures.budgets, visit.most, visit.spent),
         ):
-            if (
-                gate.tokenizer is not None and judged is not None
-            ):  # within the slot: nobody counts more than may be under way
+            # Within the slot: nobody counts more than may be under way.
+            if gate.tokenizer is not None and judged is not None:
                 await gate.tokenizer.judge(judged, route, enforcement)
             if gate.documents.current is not enforcement:
                 self._identify(visit)  # a wait must not outlive the key
-                visit.enforcement = enforcement  # by which it was judged and is held
+                visit.enforcement, visit.measures = enforcement, measures  # by which it was judged and is held
             self._judge_time()  # nor begin what the pod's end has no time for
             inspector = gate.inspector()
             if judged is not None:
@@ -174,19 +174,19 @@ class Pipeline:
             with gate.underway.hold(visit.standing, _cutter(visit, reply)):
                 await self._forward(visit, route, inspector, request, reply)
 
-    def _judge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
+    def _judge_rate(self, visit: Visit, enforcement: Enforcement, measures: Measures) -> None:
         if enforcement.is_shared:
             self._gate.shared.judge(enforcement, visit.client)
         else:
-            self._gate.rates.judge(visit.client, _alone(enforcement, visit.client).paces, time.monotonic_ns())
+            self._gate.rates.judge(visit.client, _alone(measures).paces, time.monotonic_ns())
 
-    def _charge_rate(self, visit: Visit, enforcement: Enforcement) -> None:
+    def _charge_rate(self, visit: Visit, enforcement: Enforcement, measures: Measures) -> None:
         """Before the body is parsed: parsing is the dearest stage that a caller can ask for."""
         visit.is_metered = True
         if enforcement.is_shared:
             visit.is_alone = self._gate.shared.take(enforcement, visit.client)
         else:
-            self._gate.rates.take(visit.client, _alone(enforcement, visit.client).paces, time.monotonic_ns())
+            self._gate.rates.take(visit.client, _alone(measures).paces, time.monotonic_ns())
 
     async def _hold_shared(self, visit: Visit, enforcement: Enforcement) -> AbstractContextManager[None]:
         claim = Claim(enforcement, visit.client, visit.most, visit.spent)
@@ -209,16 +209,17 @@ class Pipeline:
         if self._gate.is_draining():
             raise refusal.unavailable(Reason.DRAINING)
 
-    def _identify(self, visit: Visit) -> Enforcement:
+    def _identify(self, visit: Visit) -> tuple[Enforcement, Measures]:
         current = self._gate.documents.current
         if current is None:
             raise refusal.unavailable(Reason.DOCUMENT_ABSENT)
         visit.enforcement = current
-        visit.client, visit.caller = "", None
+        visit.client, visit.caller, visit.measures = "", None, None
         now, header = self._gate.wall_clock(), current.profile.key_header
         caller = identity.judge(visit.head, current.keys, key_header=header, verifier=current.verifier, now=now)
         visit.client, visit.caller = caller.client, caller
-        return current
+        visit.measures = measures = current.of(caller.client)
+        return current, measures
 
     def _decide(self, visit: Visit) -> None:
         visit.is_let_through = True
@@ -260,7 +261,8 @@ class Pipeline:
             await relay.finish(began + within)
         finally:
             relay.release()
-            visit.is_charged = relay.has_begun and not relay.is_error
+            if relay.has_begun and not relay.is_error:
+                visit.charge()
             visit.first_byte, visit.first_token = relay.first_byte, relay.first_token
 
     def _refuse(self, visit: Visit, reply: Reply, refused: Refusal) -> None:
@@ -278,20 +280,19 @@ class Pipeline:
 
     def _left(self, visit: Visit) -> bytes:
         """What the client may still ask, in headers."""
-        enforcement = visit.enforcement
-        if enforcement is None or not visit.client:
+        enforcement, measures = visit.enforcement, visit.measures
+        if enforcement is None or measures is None:
             return b""
         if enforcement.is_shared and not visit.is_alone:
             return self._gate.shared.left(enforcement, visit.client)
-        requests = self._gate.rates.left(visit.client, enforcement.of(visit.client).paces, time.monotonic_ns())
-        return allowance.headers(requests, self._gate.budgets.left(visit.client, enforcement.of(visit.client).budgets))
+        requests = self._gate.rates.left(visit.client, measures.paces, time.monotonic_ns())
+        return allowance.headers(requests, self._gate.budgets.left(visit.client, measures.budgets))
 
     def _close(self, visit: Visit, reply: Reply, reason: Reason) -> None:
         """Audit and count the end; nothing here may change what the caller got."""
-        spent = visit.spent()
         try:
             if visit.is_let_through:
-                self._gate.audit.outcome(self._outcome(visit, reply, reason, spent))
+                self._gate.audit.outcome(self._outcome(visit, reply, reason))
             else:
                 self._gate.audit.decision(visit.described(reason, reply.status or None))
         except SinkError:
@@ -301,39 +302,38 @@ class Pipeline:
             self._gate.metrics.audit_lost.inc()
         self._gate.metrics.request_ended(visit.route, reason)
         if visit.operation is not None:
-            self._count_answer(visit, reply, visit.operation, reason, spent)
+            self._count_answer(visit, reply, visit.operation, reason)
 
-    def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason, spent: Amount) -> None:
+    def _count_answer(self, visit: Visit, reply: Reply, operation: Operation, reason: Reason) -> None:
         metrics, models = self._gate.metrics, self._gate.metrics.models
         metrics.all_answer_bytes.value += reply.body_bytes
         now = self._gate.clock()
         error = error_type(reply.status) if reason is Reason.COMPLETED else reason
         models.ended(operation, error, now - visit.began)
+        spent, most = visit.cost, visit.most
         if visit.is_charged:
             models.charged(operation, spent.input, spent.output)
-            most = visit.most
             if spent.input > most.input or spent.output > most.output:
                 metrics.tokens_beyond.inc(max(0, spent.input - most.input) + max(0, spent.output - most.output))
         if visit.first_token is not None and not error:
             models.streamed(operation, visit.first_token - visit.began, now - visit.first_token, spent.output)
 
-    def _outcome(self, visit: Visit, reply: Reply, reason: Reason, spent: Amount) -> dict[str, Value]:
+    def _outcome(self, visit: Visit, reply: Reply, reason: Reason) -> dict[str, Value]:
         return {
             "request": visit.request_id,
             "client": visit.client or None,
             "reason": reason,
             "status": reply.status or None,
             "answerBytes": reply.body_bytes,
-            "inputTokens": spent.input,
-            "outputTokens": spent.output,
+            "inputTokens": visit.cost.input,
+            "outputTokens": visit.cost.output,
             "seconds": _rounded(self._gate.clock() - visit.began),
             "firstByteSeconds": None if visit.first_byte is None else _rounded(visit.first_byte - visit.began),
         }
 
 
-def _alone(enforcement: Enforcement, client: str) -> Measures:
+def _alone(measures: Measures) -> Measures:
     """What the client may ask of a guard without a store; raises Refusal where its tier needs one."""
-    measures = enforcement.of(client)
     if measures.needs_store:
         raise refusal.store_away()
     return measures

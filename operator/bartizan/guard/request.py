@@ -52,22 +52,21 @@ class Budget:
         """`client` is empty as long as nobody knows whose the bytes are."""
         if size > self.left:
             raise overloaded()
-        self._assign(size, client)
+        if client:
+            self.assign(size, client)
+        self.left -= size
 
-    def move(self, size: int, holder: str, client: str) -> None:
-        """Count bytes that the holder took as the client's."""
-        self._assign(size, client)
-        self.give_back(size, holder)
-
-    def _assign(self, size: int, client: str) -> None:
+    def assign(self, size: int, client: str) -> None:
+        """Count bytes as the client's that were taken while nobody knew whose they are."""
         held = self._held.get(client, 0) + size
-        if client and held > self._share:
+        if held > self._share:
             raise overloaded()
         self._held[client] = held
-        self.left -= size
 
     def give_back(self, size: int, client: str) -> None:
         self.left += size
+        if not client:
+            return
         held = self._held[client] - size
         if held:
             self._held[client] = held
@@ -104,9 +103,9 @@ class Request:
         self._waiter: asyncio.Future[None] | None = None
 
     def belongs_to(self, client: str) -> None:
-        """From now on the body counts as the client's; raises Refusal where that holds too much already."""
+        """From now on the body counts as the client's; raises Refusal where that holds too much already. Once."""
         if self._size:
-            self._budget.move(self._size, self._client, client)
+            self._budget.assign(self._size, client)
         self._client = client
 
     def judge(self) -> None:
@@ -114,12 +113,15 @@ class Request:
         if self._failure is not None:
             raise self._failure
 
-    async def body(self) -> bytes:
-        """The whole body, once; raises the Refusal for which it will never be whole. Its bytes stay charged."""
+    async def arrive(self) -> None:
+        """Wait until the body is whole, or will never be."""
         if not self.is_complete and self._failure is None:
             self._waiter = asyncio.get_running_loop().create_future()
             self._asked()
             await self._waiter
+
+    def body(self) -> bytes:
+        """The body that has arrived, once; raises the Refusal for which it never will. Its bytes stay charged."""
         self.judge()
         whole = bytes(self._body)
         self._body.clear()

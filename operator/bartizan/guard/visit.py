@@ -5,7 +5,7 @@ import hashlib
 from bartizan.guard.audit import Value
 from bartizan.guard.body import Body
 from bartizan.guard.caller import Caller
-from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement
+from bartizan.guard.enforcement import DEFAULT_PROFILE, Enforcement, Measures
 from bartizan.guard.model_metrics import Operation
 from bartizan.guard.profiles.contract import Profile, Reading
 from bartizan.guard.request import Head
@@ -32,6 +32,8 @@ class Visit:
     route = ""
     client = ""
     caller: Caller | None = None
+    measures: Measures | None = None
+    """What the client may ask, by the document that it is judged by."""
     tried_key: str | None = None
     """Which key the credential named that was refused."""
     is_metered = False
@@ -57,7 +59,8 @@ class Visit:
     is_alone = False
     """In an endpoint whose guards count together: this one counts alone, since the store is away."""
     is_charged = False
-    """The model has it: what it has cost is charged."""
+    cost = NOTHING
+    """What it is charged, once its answer has ended, however that was."""
     _canonical = b""
 
     def __init__(self, request_id: str, head: Head, began: float, trace: Trace | None = None) -> None:
@@ -84,9 +87,13 @@ class Visit:
         self.wants_stream, self.shows_usage = judged.wants_stream, judged.shows_usage
         self.most, self.asks = judged.most, judged.asks
 
+    def charge(self) -> None:
+        """The model has it: what it has cost by now is what it has cost."""
+        self.is_charged = True
+        self.cost = self.tally.spent(held=self.most)
+
     def spent(self) -> Amount:
-        """What the request has cost so far."""
-        return self.tally.spent(held=self.most) if self.is_charged else NOTHING
+        return self.cost
 
     def hand_over_body(self) -> bytes:
         """The body, once: a long answer must not hold on to what was asked."""
@@ -107,7 +114,7 @@ class Visit:
             **fields,
             "request": self.request_id,
             "client": self.client or None,
-            "tier": (self.enforcement and self.enforcement.of(self.client).tier) or None,
+            "tier": (self.measures and self.measures.tier) or None,
             **(self.caller.described() if self.caller else {"key": self.tried_key}),
             "method": self.head.method[:16].decode("ascii", "replace"),
             "path": _shown(self.head.path),
