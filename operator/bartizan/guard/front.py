@@ -18,11 +18,10 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\
 percent encoding, commas and their kind, an address's zone, a port that is empty."""
 
 
-def judge(head: Head, profile: Profile, *, max_body_bytes: int) -> Route:
-    """The route that the head asks for; raises Refusal. The raw path must equal an allowed one, byte for byte."""
+def judge(head: Head, route: Route | None, profile: Profile, *, max_body_bytes: int) -> Route:
+    """The `route` of the head's raw path, if there is one and the rest of the head fits it; raises Refusal."""
     if head.fault is not None:
         raise head.fault
-    route = profile.routes.get(head.path)
     if route is None:
         raise Refusal(Reason.PATH_NOT_ALLOWED, "This endpoint does not serve that path.")
     if head.method != route.method:

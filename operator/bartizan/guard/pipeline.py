@@ -199,8 +199,10 @@ class Pipeline:
         profile = current.profile if current else DEFAULT_PROFILE
         if profile.id_header:
             reply.also_name_id(profile.id_header)
-        visit.route = profile.route_name(request.head.path)
-        route = front.judge(request.head, profile, max_body_bytes=self._gate.max_body_bytes)
+        found = profile.routes.get(request.head.path)
+        if found is not None:
+            visit.route = found.name
+        route = front.judge(request.head, found, profile, max_body_bytes=self._gate.max_body_bytes)
         self._judge_time()
         self._gate.turn.judge()
         return route

@@ -100,6 +100,7 @@ class Profile:
     provider: str
     """What flavour of operations these are, by OpenTelemetry's names where they have one."""
     routes: Mapping[bytes, Route]
+    """By their raw path, which a request must have byte for byte."""
     refusal_body: Callable[[Refusal, str], bytes]
     key_header: bytes = b""
     id_header: bytes = b""
@@ -108,11 +109,6 @@ class Profile:
     """What the protocol asks of a head beyond HTTP; raises Refusal."""
     upstream_header: bytes = b""
     """Lines that go to the model with each request; the guard's own, nothing of the caller's."""
-
-    def route_name(self, path: bytes) -> str:
-        """A label for audit and metrics, empty for a path that is none of ours."""
-        route = self.routes.get(path)
-        return route.name if route else ""
 
 
 @dataclass(frozen=True, slots=True)
