@@ -40,10 +40,12 @@ class Slots:
 
     def take(self, client: str, caps: Caps) -> None:
         """Take a slot, to be given back; raises Refusal."""
-        if not self._fits(client, caps):
+        own = self._by_client.get(client, 0)
+        if own >= caps.of_client or self.taken >= caps.in_all:
             message = "Too many requests are under way at one time; wait for one to end."
             raise Refusal(Reason.CONCURRENCY_LIMITED, message, retry_after_seconds=RETRY_SECONDS)
-        self._take(client)
+        self.taken += 1
+        self._by_client[client] = own + 1
 
     def give_back(self, client: str) -> None:
         self.taken -= 1

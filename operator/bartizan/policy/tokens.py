@@ -96,8 +96,8 @@ def hold(levels: Levels, budgets: tuple[Budget, ...], most: Amount, now_ns: int)
     for budget in budgets:
         need, name = most.of(budget.kind), budget.name
         level = levels.get(name, _EMPTY)
-        if need and (verdict := _refuse(levels, budget, need, now_ns)):  # who asks for nothing may have it,
-            refusals.append(verdict)  # also of a budget that is overdrawn
+        if need and need > _room(level, budget, now_ns):  # who asks for nothing may have it, also of one overdrawn
+            refusals.append(_refuse(levels, budget, need, now_ns))
         held[name] = Level(level.charged_until_ns, level.held + need)
     return worst(refusals) if refusals else Verdict(held)
 
@@ -113,8 +113,7 @@ def settle(levels: Levels, budgets: tuple[Budget, ...], *, held: Amount, spent: 
 def left(levels: Levels, budget: Budget, now_ns: int) -> Allowance:
     """Tokens that may be held now, and when all that was charged will have leaked out."""
     level = levels.get(budget.name, _EMPTY)
-    remaining = max(0, budget.most - level.held - _charged(level, budget, now_ns))
-    return Allowance(budget.most, remaining, max(0, level.charged_until_ns - now_ns))
+    return Allowance(budget.most, max(0, _room(level, budget, now_ns)), max(0, level.charged_until_ns - now_ns))
 
 
 def worst(refusals: Iterable[Verdict]) -> Verdict:
@@ -128,23 +127,22 @@ def _settled(levels: Levels, budget: Budget, held: Amount, spent: Amount, now_ns
     return Level(charged_until_ns, max(0, level.held - held.of(budget.kind)))
 
 
-def _refuse(levels: Levels, budget: Budget, need: int, now_ns: int) -> Verdict | None:
+def _refuse(levels: Levels, budget: Budget, need: int, now_ns: int) -> Verdict:
+    """Why the budget has no room for the request, and until when."""
     if need > budget.most:
         return Verdict(levels, budget)
     level = levels.get(budget.name, _EMPTY)
     room = budget.most - level.held - need
     if room < 0:
         return Verdict(levels, budget, awaits_others=True)
-    if _charged(level, budget, now_ns) <= room:
-        return None
     return Verdict(levels, budget, wait_ns=level.charged_until_ns - now_ns - room * budget.interval_ns)
 
 
-def _charged(level: Level, budget: Budget, now_ns: int) -> int:
-    """Tokens that have not leaked out yet, rounded up."""
-    if level.charged_until_ns <= now_ns:
-        return 0
-    return -(-(level.charged_until_ns - now_ns) // budget.interval_ns)
+def _room(level: Level, budget: Budget, now_ns: int) -> int:
+    """What is neither held nor charged, where what has not leaked out yet is rounded up; less than 0 if overdrawn."""
+    free = budget.most - level.held
+    ahead_ns = level.charged_until_ns - now_ns
+    return free - -(-ahead_ns // budget.interval_ns) if ahead_ns > 0 else free
 
 
 def _severity(verdict: Verdict) -> tuple[bool, bool, int]:
