@@ -56,7 +56,7 @@ def _judge(raw: bytes, route: Route, enforcement: Enforcement) -> Body:
         )
     asks = _capabilities(value, route, enforcement.capabilities)
     wants_stream = value.get("stream") is True
-    shows_usage = bool((value.get("stream_options") or {}).get("include_usage"))
+    shows_usage = wants_stream and bool((value.get("stream_options") or {}).get("include_usage"))
     if route.forced:
         value.update(route.forced)
     each = costs.bound(value, route.account, enforcement.caps, streams=wants_stream)

@@ -17,6 +17,7 @@ _EACH_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.
 _TOKENS = tuple(4**power for power in range(14))
 _LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 _STATUSES = frozenset(int(status) for status in HTTPStatus)
+_LEAST_ERROR = 400
 _OTHER = "_OTHER"
 
 
@@ -104,6 +105,6 @@ class ModelMetrics:
 
 def error_type(status: int) -> str:
     """Of an answer that is the model's own error."""
-    if status < HTTPStatus.BAD_REQUEST:
+    if status < _LEAST_ERROR:
         return ""
     return str(status) if status in _STATUSES else _OTHER

@@ -32,24 +32,17 @@ class Relay:
 
     An answer's texts are read on their way by `reader`, and so is an error's. `has_begun` once the model may have the
     request, `is_error` where it refused it. `first_byte` is when the answer's head came, `first_token` a stream's first
-    text, in seconds of `clock`.
+    text, in seconds of `clock`. The defaults are the class's own, as a visit's are.
     """
 
-    __slots__ = (
-        "_answer",
-        "_awaits_token",
-        "_clock",
-        "_reader",
-        "_reply",
-        "_status",
-        "_turn",
-        "_whole",
-        "first_byte",
-        "first_token",
-        "has_begun",
-        "is_error",
-        "sent",
-    )
+    first_byte: float | None = None
+    first_token: float | None = None
+    has_begun = False
+    is_error = False
+    _answer: Answer | None = None
+    _whole: Whole | None = None
+    _status = _OK
+    _awaits_token = False
 
     def __init__(
         self, reply: Reply, reader: Reader, turn: Turn, *, sent: Callable[[], None], clock: Callable[[], float]
@@ -58,14 +51,6 @@ class Relay:
         self._reader = reader
         self._turn = turn
         self._clock = clock
-        self._awaits_token = False
-        self.first_byte: float | None = None
-        self.first_token: float | None = None
-        self._answer: Answer | None = None
-        self._whole: Whole | None = None
-        self._status = _OK
-        self.has_begun = False
-        self.is_error = False
         self.sent = sent
 
     def begin(self, source: Source) -> None:

@@ -43,45 +43,29 @@ class Wire(Protocol):
 class Reply:
     """Sent once: either `whole`, or `start`, any number of `piece`s and `end`; `cut` ends it visibly unfinished.
 
-    What is started is written at the next `flush` or at the end: what came together leaves together.
+    What is started is written at the next `flush` or at the end: what came together leaves together. The defaults are
+    the class's own, as a visit's are.
     """
 
-    __slots__ = (
-        "_identity",
-        "_is_chunked",
-        "_is_over",
-        "_request_id",
-        "_waiting",
-        "_wire",
-        "body_bytes",
-        "has_body",
-        "is_stream",
-        "limits",
-        "status",
-    )
+    is_over = False
+    is_stream = False
+    """Of events: more may be said at its end."""
+    limits = b""
+    """What of the client's limits is left, in lines of the head."""
+    status = 0
+    body_bytes = 0
+    _is_chunked = False
 
     def __init__(self, wire: Wire, request_id: str, *, has_body: bool) -> None:
         self._wire = wire
         self._request_id = request_id.encode("ascii")
         self._identity = b"X-Request-Id: %b\r\n" % self._request_id
-        self._is_chunked = False
-        self._is_over = False
         self._waiting: list[bytes] = []
         self.has_body = has_body
-        self.is_stream = False
-        """Of events: more may be said at its end."""
-        self.limits = b""
-        """What of the client's limits is left, in lines of the head."""
-        self.status = 0
-        self.body_bytes = 0
 
     @property
     def has_started(self) -> bool:
         return self.status != 0
-
-    @property
-    def is_over(self) -> bool:
-        return self._is_over
 
     def also_name_id(self, header: bytes) -> None:
         """Tell the request's id under the protocol's own name, too."""
@@ -129,8 +113,8 @@ class Reply:
 
     def cut(self) -> None:
         """Close without the end that HTTP asks for, so that nobody takes the part for the whole."""
-        if not self._is_over:
-            self._is_over = True
+        if not self.is_over:
+            self.is_over = True
             self.flush()
             self._wire.cut()
 
@@ -147,7 +131,7 @@ class Reply:
         return self._wire.drained(within)
 
     def _finish(self) -> None:
-        self._is_over = True
+        self.is_over = True
         self._wire.finish()
 
     def _head(self, status: int, header: bytes, framing: bytes) -> bytes:

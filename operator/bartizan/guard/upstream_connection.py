@@ -58,6 +58,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_lost = False
         self._is_writing = False
         self._is_reusable = True
+        self._keeps_alive = False
         self._is_paused = False
         self._idle_since = 0.0
         self.deadline = NEVER
@@ -78,7 +79,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._head: AnswerHead | None = None
         self._is_begun = False
         self._has_ended = False
-        self._keeps_alive = False
         self._is_reusable = False
         self._silent_bytes = 0
         now = self._loop.time()
