@@ -85,7 +85,7 @@ class Streamed:
 
     def piece(self, data: bytes) -> bytes:
         try:
-            out = b"".join([part for event in self._stream.feed(data) for part in self._read(event)])
+            out = b"".join(map(self._read, self._stream.feed(data)))
         except (AnswerError, EventError) as error:
             raise broken() from error
         if self._tally.floor > self._most:
@@ -97,13 +97,13 @@ class Streamed:
             raise broken()
         return b""
 
-    def _read(self, event: Event) -> list[bytes]:
+    def _read(self, event: Event) -> bytes:
         if event.data is None:
-            return [event_stream.COMMENT]
+            return event_stream.COMMENT
         if self._reader.is_done:
             raise AnswerError("an event behind the last")
         # The name that the model gave an event goes no further: nobody would inspect it.
-        return [event_stream.write(out) for out in self._reader.read(event.data)]
+        return b"".join(map(event_stream.write, self._reader.read(event.data)))
 
 
 class Whole:

@@ -56,7 +56,7 @@ def load(data: bytes) -> dict[str, Any]:
     return value
 
 
-def encode(value: dict[str, Any]) -> bytes:
+def encode(value: dict[str, Any] | str) -> bytes:
     """In ASCII: a lone surrogate, which a model may well say, has no other form. Raises AnswerError."""
     try:
         return _ENCODER.encode(value).encode("ascii")

@@ -9,6 +9,7 @@ from bartizan.guard.event_stream import Event
 from bartizan.guard.inspection import Inspector, Place, Step
 from bartizan.guard.profiles import openai_words as words
 from bartizan.guard.profiles.answer_json import encode, load, text_bytes
+from bartizan.guard.profiles.openai_repeats import Repeats
 from bartizan.guard.tally import AnswerError, Said, Tally, figure
 
 DONE = b"[DONE]"
@@ -34,12 +35,16 @@ class ChunkReader:
     _followed: int = 0
     _frame: dict[str, Any] = field(default_factory=dict)
     _said: words.Frame = field(default_factory=words.Frame)
+    _repeats: Repeats = field(default_factory=Repeats)
 
     def read(self, data: bytes) -> list[Event]:
         """The events that go to the caller in place of this one; raises AnswerError, and Refusal."""
         if data == DONE:
             self.is_done = True
             return [*(rest for index in list(self._open) for rest in self._rests(index)), Event(DONE)]
+        if (text := self._repeats.find(data)) is not None:
+            return [self._read_text(data, text)]
+        self._repeats.forget()
         chunk = self._frame = load(data)
         choices = chunk.get("choices")
         if not isinstance(choices, list) or len(choices) > MAX_CHOICES or chunk.get("error") is not None:
@@ -52,7 +57,16 @@ class ChunkReader:
                 before += self._rests(choice["index"])
         if not choices and "usage" in chunk and not self.shows_usage:
             return before
-        return [*before, Event(encode(chunk) if has_changed else data)]
+        if has_changed:
+            return [*before, Event(encode(chunk))]
+        self._repeats.learn(data, chunk)
+        return [*before, Event(data)]
+
+    def _read_text(self, data: bytes, text: str) -> Event:
+        """A chunk of which only the text is new."""
+        released = self.inspector.answer(self._repeats.place, text)
+        self.tally.floor += bool(text)
+        return Event(data if released == text else self._repeats.write(released))
 
     def _read_usage(self, chunk: dict[str, Any], *, has_choices: bool) -> bool:
         """Whether something of the chunk must be left out."""
