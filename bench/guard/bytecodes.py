@@ -1,4 +1,4 @@
-"""What one request's work in Python goes into: bytecodes by part of the guard. python -m bench.guard.bytecodes
+"""What the work in Python goes into: bytecodes by part of the guard. python -m bench.guard.bytecodes
 
 Everything is the guard's own but the two sockets and the clock's wait: a caller's bytes go into its connection, and the
 model's answer into its upstream connection. Counts are the same on every machine; what runs in C (parsing HTTP and
@@ -49,6 +49,7 @@ PARTS = {
             "answers",
             "openai_answers",
             "openai_words",
+            "openai_repeats",
             "answer_json",
             "tally",
         ),
@@ -66,17 +67,27 @@ OTHER = "the standard library and what dataclasses make"
 @dataclass(frozen=True)
 class Case:
     name: str
-    size: int
+    size: int = KIB
     is_good: bool = True
+    limit: int = 10**9
+    """Requests a minute."""
+    is_of_chunks: bool = False
+    """One thing that is counted is not a request, but a chunk of a stream that is under way."""
 
 
-CASES = (Case("1 KB request", KIB), Case("32 KB prompt", 32 * KIB), Case("bad key", KIB, is_good=False))
+CASES = (
+    Case("1 KB request"),
+    Case("32 KB prompt", 32 * KIB),
+    Case("bad key", is_good=False),
+    Case("over the limit", limit=1),
+    Case("a stream's chunk", is_of_chunks=True),
+)
 
 
 class Transport(asyncio.Transport):
     """Hands on what is written, and nothing else."""
 
-    def __init__(self, written: Callable[[bytes], None]) -> None:
+    def __init__(self, written: Callable[[bytes], object]) -> None:
         super().__init__()
         self._written = written
 
@@ -119,8 +130,23 @@ class Crowd:
     def left(self, _: object) -> None: ...
 
 
+@dataclass(frozen=True)
+class Guard:
+    """A caller's connection to a guard that is whole but for its sockets, and the guard's to its model."""
+
+    caller: ClientConnection
+    answered: asyncio.Event
+    models: list[UpstreamConnection]
+
+    async def ask(self, request: bytes) -> None:
+        self.answered.clear()
+        self.caller.data_received(request)
+        await self.answered.wait()
+        await asyncio.sleep(0)  # the answer is written before the connection waits for the next request
+
+
 def count(case: Case) -> Counter[str]:
-    """Bytecodes by module, of `COUNTED` requests."""
+    """Bytecodes by module, of `COUNTED` requests or chunks."""
     with Surface() as surface:
         return uvloop.run(_count(case, surface))
 
@@ -134,43 +160,42 @@ async def _count(case: Case, surface: Surface) -> Counter[str]:
             found[Path(frame.f_code.co_filename).stem] += 1
         return trace
 
-    asked = _request(case)
-    connection, answered = _open(surface)
+    asked, guard = _request(case), _open(case, surface)
+    if case.is_of_chunks:
+        await guard.ask(asked)
     for number in range(WARM + COUNTED):
         if number == WARM:
             sys.settrace(trace)
-        answered.clear()
-        connection.data_received(asked)
-        await answered.wait()
-        await asyncio.sleep(0)  # the answer is written before the connection waits for the next request
+        if case.is_of_chunks:
+            guard.models[0].data_received(backend.CHUNK)
+        else:
+            await guard.ask(asked)
     sys.settrace(None)
     return found
 
 
 def _request(case: Case) -> bytes:
     key = running.credential().reveal() if case.is_good else running.credential(epoch=2).reveal()
-    return payload.request(payload.chat(case.size), *bearer(key))
+    order = "/chunks 1 /every 1" if case.is_of_chunks else ""
+    return payload.request(payload.chat(case.size, stream=order), *bearer(key))
 
 
-def _open(surface: Surface) -> tuple[ClientConnection, asyncio.Event]:
-    """A caller's connection to a guard that is whole but for its sockets."""
-    given = running.document(requests=(RequestWindow(10**9, 60),))
+def _open(case: Case, surface: Surface) -> Guard:
+    given = running.document(requests=(RequestWindow(case.limit, 60),))
     (surface.folder / "document").write_text(documents.encode(given, running.SIGNING_KEY))
     chosen = settings.parse(running.arguments(surface.folder, "unix:/nowhere"))
     with mock.patch.object(sys, "stdout", surface.nowhere):
         parts = main.build(chosen)
     parts.gate.audit.start()
     parts.gate.documents.look()
-    loop, answered = asyncio.get_running_loop(), asyncio.Event()
+    loop, answered, models = asyncio.get_running_loop(), asyncio.Event(), list[UpstreamConnection]()
+    answer = backend.STREAM_HEAD if case.is_of_chunks else backend.WHOLE
 
     async def opened() -> UpstreamConnection:
         protocol = UpstreamConnection(surface.silent, answer_seconds=600)
 
-        def asked(_: bytes) -> None:
-            loop.call_soon(protocol.data_received, backend.WHOLE)
-
-        answer = Transport(asked)
-        protocol.connection_made(answer)
+        protocol.connection_made(Transport(lambda _: loop.call_soon(protocol.data_received, answer)))
+        models.append(protocol)
         return protocol
 
     parts.gate.upstream._open = opened  # type: ignore[method-assign]  # noqa: SLF001 -- in the socket's place
@@ -184,7 +209,7 @@ def _open(surface: Surface) -> tuple[ClientConnection, asyncio.Event]:
     )
     connection = ClientConnection(Crowd(), around, around.seconds())
     connection.connection_made(Transport(lambda _: answered.set()))
-    return connection, answered
+    return Guard(connection, answered, models)
 
 
 def table() -> str:
@@ -196,7 +221,7 @@ def table() -> str:
         for module, times in found.items():
             rows[part_of.get(module, OTHER)][name] += times
     rows["**together**"] = {name: found.total() for name, found in counted.items()}
-    lines = [f"| bytecodes a request | {' | '.join(counted)} |", "|---|" + "---:|" * len(counted)]
+    lines = [f"| bytecodes | {' | '.join(counted)} |", "|---|" + "---:|" * len(counted)]
     lines += [
         f"| {part} | {' | '.join(f'{times / COUNTED:,.0f}' for times in row.values())} |" for part, row in rows.items()
     ]

@@ -45,9 +45,9 @@ _WORK = """
 
 ## Where the work goes
 
-Bytecodes that one request takes in each part of the guard, as `python -m bench.guard.bytecodes` counts them; the same
-on every machine. What runs in C beside them (the parsers of HTTP and JSON, hashes, the event loop) and the kernel's
-share of four reads and writes are in none of them.
+Bytecodes that one request, or one chunk of a stream, takes in each part of the guard, as
+`python -m bench.guard.bytecodes` counts them; the same on every machine. What runs in C beside them (the parsers of
+HTTP and JSON, hashes, the event loop) and the kernel's share of four reads and writes are in none of them.
 
 """
 
