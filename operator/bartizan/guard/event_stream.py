@@ -14,6 +14,8 @@ MAX_EVENT_BYTES = 1 << 20
 COMMENT = b":\n\n"
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_USUAL = re.compile(rb"data: ([^\r\n]*+)\n\n")
+"""How nearly all servers send nearly all events, each by itself."""
 
 
 class EventError(ValueError):
@@ -49,6 +51,9 @@ class EventStream:
 
     def feed(self, piece: bytes) -> list[Event]:
         """Raises EventError."""
+        if not self._line_bytes and not self._begun_bytes and (usual := _USUAL.fullmatch(piece)):
+            self._is_first = self._skips_newline = False
+            return [Event(usual[1])]
         if b"\n" not in piece and b"\r" not in piece:
             self._begun.append(piece)
             self._begun_bytes += len(piece)

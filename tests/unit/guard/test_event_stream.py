@@ -46,6 +46,22 @@ def test_events_are_read_at_every_split(text: bytes, events: list[Event]) -> Non
         assert read(text[:place], text[place:]) == events
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n"),
+        (b"data: a\r\r", b"data: b\n\n", b"\ndata: c\n\n"),
+        (b"data: a\r\r", b"\ndata: b\n\n", b"data: c\n\n"),
+        (b"event: x\n", b"data: a\n\n"),
+        (b"data: a\n", b"data: b\n\n"),
+        (b"data", b"data: b\n\n"),
+        (b": a\n", b"data: b\n\n", b": c\n\n"),
+    ],
+)
+def test_an_event_that_comes_by_itself_is_read_as_among_others(pieces: tuple[bytes, ...]) -> None:
+    assert read(*pieces) == read(b"".join(pieces))
+
+
 LINES = st.sampled_from(
     [b"data: a", b"data:", b"data: {}", b": c", b"event: x", b"", b"", b"junk", "data: é€".encode()]
 )

@@ -196,9 +196,9 @@ def show_whole(strings: Strings, index: int, inspector: Inspector) -> bool:
         if path[0] == "logprobs":
             tokens.append(spot)
             continue
-        text = holder[key]
-        released = show(inspector, Place(index, path), text)
-        if released is not text:
+        place, text = Place(index, path), holder[key]
+        released = inspector.answer(place, text) + inspector.rest(place)
+        if released != text:
             put(holder, key, released)
             has_changed = True
     if tokens:
