@@ -21,6 +21,8 @@ _OF = {
     Scope.TIER: "the {} of all clients of its tier together is used up. Retry-After says when to come back.",
     Scope.ENDPOINT: "the {} of all clients together is used up. Retry-After says when the endpoint takes more.",
 }
+_TOO_MANY_REQUESTS = {scope: f"Too many requests: {words.format('rate')}" for scope, words in _OF.items()}
+_TOO_MANY_TOKENS = {scope: f"Too many tokens: {words.format('budget')}" for scope, words in _OF.items()}
 _ARE_GIVEN = {
     Scope.CLIENT: "this client is",
     Scope.TIER: "all clients of its tier together are",
@@ -36,11 +38,11 @@ def scope_of(whose: str, client: str) -> Scope:
 
 
 def requests(scope: Scope, seconds: int) -> Refusal:
-    return Refusal(_REQUESTS[scope], f"Too many requests: {_OF[scope].format('rate')}", retry_after_seconds=seconds)
+    return Refusal(_REQUESTS[scope], _TOO_MANY_REQUESTS[scope], retry_after_seconds=seconds)
 
 
 def tokens(scope: Scope, seconds: int) -> Refusal:
-    return Refusal(_TOKENS[scope], f"Too many tokens: {_OF[scope].format('budget')}", retry_after_seconds=seconds)
+    return Refusal(_TOKENS[scope], _TOO_MANY_TOKENS[scope], retry_after_seconds=seconds)
 
 
 def never(scope: Scope) -> Refusal:

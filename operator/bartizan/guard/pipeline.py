@@ -277,8 +277,7 @@ class Pipeline:
             return
         if refused.reason in _OF_LIMITS:
             reply.limits = self._left(visit)
-        lines = [b"%b: %b\r\n" % header for header in refusal.headers(refused)]
-        reply.whole(refusal.STATUS[refused.reason], b"".join((JSON, *lines)), said)
+        reply.whole(refusal.STATUS[refused.reason], JSON + refusal.headers(refused), said)
 
     def _left(self, visit: Visit) -> bytes:
         """What the client may still ask, in headers."""

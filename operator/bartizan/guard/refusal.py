@@ -86,7 +86,7 @@ STATUS: dict[Reason, HTTPStatus] = {
 
 CHALLENGED = frozenset(reason for reason, status in STATUS.items() if status is HTTPStatus.UNAUTHORIZED)
 
-_CHALLENGE = (b"WWW-Authenticate", b"Bearer")
+_CHALLENGE = b"WWW-Authenticate: Bearer\r\n"
 UNAVAILABLE_RETRY_SECONDS = 2
 """An outage's Retry-After: long enough to spare a server that starts, short enough that callers come back soon."""
 
@@ -123,11 +123,11 @@ def cut(reason: Reason) -> Refusal:
     return unavailable(reason) if reason is Reason.DRAINING else bad_credential(reason)
 
 
-def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    """The headers that go with a refusal beside those of every answer."""
-    chosen = [_CHALLENGE] if refusal.reason in CHALLENGED else []
+def headers(refusal: Refusal) -> bytes:
+    """What goes with a refusal beside the headers of every answer, each line with its end."""
+    lines = _CHALLENGE if refusal.reason in CHALLENGED else b""
     if refusal.allow is not None:
-        chosen.append((b"Allow", refusal.allow))
+        lines += b"Allow: %b\r\n" % refusal.allow
     if refusal.retry_after_seconds is not None:
-        chosen.append((b"Retry-After", b"%d" % refusal.retry_after_seconds))
-    return chosen
+        lines += b"Retry-After: %d\r\n" % refusal.retry_after_seconds
+    return lines
