@@ -112,12 +112,19 @@ def ask_over_http(session: aiohttp.ClientSession) -> Asking:
     async def ask(address: str) -> GuardReport | None:
         try:
             async with session.get(_page(address, "status"), timeout=_TIMEOUT, allow_redirects=False) as answer:
-                body = await answer.content.read(MAX_STATUS_BYTES)
-                return _report(json.loads(body))
+                return _report(json.loads(await _whole(answer.content)))
         except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return None
 
     return ask
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """A long status comes in several pieces; of one that is longer than any only its beginning."""
+    body = b""
+    while (room := MAX_STATUS_BYTES - len(body)) and (piece := await content.read(room)):
+        body += piece
+    return body
 
 
 def tell_over_http(session: aiohttp.ClientSession) -> Telling:

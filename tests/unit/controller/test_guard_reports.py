@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -142,6 +143,39 @@ def test_what_is_no_text_says_nothing(odd: object) -> None:
     words = ("documentHash", "reason", "documentReason", "limitsReason", "tokenizerReason")
     assert _read(dict.fromkeys(words, odd)) == EMPTY
     assert _read({"tls": {"reason": odd, "validity": odd}}) == replace(EMPTY, tls=TlsReport("", "", 0))
+
+
+def test_a_status_that_comes_in_pieces_is_read_whole() -> None:
+    """As all do that are longer than what a network carries at once."""
+    text = json.dumps({"documentHash": "x", "reason": "GuardReady", "usage": MOST}).encode()
+
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text))
+        for begin in range(0, len(text), 1400):
+            writer.write(text[begin : begin + 1400])
+            for _ in range(10):  # the reader's turns, in the same loop: it has taken this piece before the next
+                await asyncio.sleep(0)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
+
+    async def scenario() -> GuardReport | None:
+        async with open_session() as session, await asyncio.start_server(answer, "127.0.77.6", names.STATUS_PORT):
+            report = await ask_over_http(session)("127.0.77.6")
+            await left.wait()
+            return report
+
+    report = asyncio.run(scenario())
+    assert report is not None
+    assert report.usage == MOST
+
+
+def test_no_more_is_read_than_a_guard_could_say() -> None:
+    assert _read({"reason": "x" * MAX_STATUS_BYTES}) is None
 
 
 def test_guards_that_hang_take_no_connection_from_those_of_other_endpoints() -> None:
