@@ -117,7 +117,7 @@ class LimitsMemory:
         header, is_this_boot = form.read_header(data, self._owner)
         if header.floor_ns + LONGEST_NS > now_ns or not is_this_boot:
             has_floor = header.floor_ns != form.NEVER_NS
-            self._header = header if is_this_boot or not has_floor else Header(now_ns, header.is_forgotten)
+            self._header = header if is_this_boot or not has_floor else replace(header, floor_ns=now_ns)
         else:
             self._header = Header(is_provisional=header.is_provisional)
         for of, kept in form.read_records(data):

@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 
 
 class _Window(NamedTuple):
-    """`until_ns`: when what was charged will have leaked out; `held_ns`: how much longer with what is held."""
+    """`until_ns`: when what was charged will have leaked out; `held`: tokens of requests under way."""
 
     name: Name
     until_ns: int
-    held_ns: int
+    held: int
+    interval_ns: int
+    most: int
+
+    @property
+    def used_up_ns(self) -> int:
+        """The time in which a share refills of which all is used: the window's, or more where that is less than one."""
+        return max(self.name[2] * NANOSECONDS, self.most * self.interval_ns)
 
 
 class UsageOfWindows:
@@ -47,7 +54,7 @@ class UsageOfWindows:
         now_ns = self._own.now_ns()
         said = {}
         for window in self._windows(enforcement):
-            ahead_ns = max(0, window.until_ns - now_ns) + window.held_ns
+            ahead_ns = max(0, window.until_ns - now_ns) + window.held * window.interval_ns
             if ahead_ns > 0:
                 seconds = -(-ahead_ns // NANOSECONDS)
                 said[limits_file.digest(window.name).hex()] = min(seconds, usage.MOST_SECONDS)
@@ -70,13 +77,15 @@ class UsageOfWindows:
         memory, now_ns = self._own.memory, self._own.now_ns()
         known = {bytes.fromhex(of): Kept(now_ns + seconds * NANOSECONDS, 0, now_ns) for of, seconds in told.items()}
         changed = {}
-        for name, until_ns, _ in self._windows(enforcement):
-            of = limits_file.digest(name)
-            own_ns = max(0, until_ns - max(memory.guess_ns(name), now_ns))
-            fresh_ns = now_ns + told.get(of.hex(), 0) * NANOSECONDS + own_ns
-            known[of] = Kept(fresh_ns, 0, now_ns)
-            if fresh_ns != until_ns:
-                changed[name] = fresh_ns
+        for window in self._windows(enforcement):
+            of = limits_file.digest(window.name)
+            own_ns = max(0, window.until_ns - max(memory.guess_ns(window.name), now_ns))
+            # Whoever spoke in a guard's place said what it liked: it keeps nobody out for longer than a share lasts.
+            others_ns = min(told.get(of.hex(), 0) * NANOSECONDS, window.used_up_ns)
+            fresh_ns = now_ns + others_ns + own_ns
+            known[of] = Kept(fresh_ns, window.held, now_ns)
+            if fresh_ns != window.until_ns:
+                changed[window.name] = fresh_ns
         memory.settle(known)
         for name, fresh_ns in changed.items():
             keeper = self._own.rates if name[1] == REQUESTS else self._own.budgets
@@ -96,7 +105,7 @@ class UsageOfWindows:
             state = self._own.rates.state(whose, given)
             for pace in given:
                 if (seconds := pace.window_seconds) > LONG_SECONDS:
-                    yield _Window((whose, REQUESTS, seconds), state[seconds], 0)
+                    yield _Window((whose, REQUESTS, seconds), state[seconds], 0, pace.interval_ns, pace.burst)
 
     def _of_tokens(self, enforcement: Enforcement) -> Iterator[_Window]:
         budgets: dict[str, tuple[Budget, ...]] = {}
@@ -108,4 +117,5 @@ class UsageOfWindows:
             for budget in given:
                 if budget.window_seconds > LONG_SECONDS:
                     level = levels[budget.name]
-                    yield _Window((whose, *budget.name), level.charged_until_ns, level.held * budget.interval_ns)
+                    until_ns, held = level
+                    yield _Window((whose, *budget.name), until_ns, held, budget.interval_ns, budget.most)

@@ -51,12 +51,13 @@ class Pod:
     folder: Path
     now_s: int = 1_000_000
     is_new_endpoint: bool = False
+    boot: str = "boot-1"
     given: GuardDocument = DOCUMENT
     own: Own = field(init=False)
     usage: UsageOfWindows = field(init=False)
 
     def __post_init__(self) -> None:
-        memory = LimitsMemory(self.folder, Owner("uid-1", "boot-1"), self.now_ns)
+        memory = LimitsMemory(self.folder, Owner("uid-1", self.boot), self.now_ns)
         memory.begin(is_new_endpoint=self.is_new_endpoint)
         rates, budgets = Rates(memory), Budgets(memory, self.now_ns)
         self.own = Own(memory, rates, budgets, self.folder, 600, self.now_ns)
@@ -147,6 +148,32 @@ def test_what_requests_under_way_hold_stays_held(fresh: Pod) -> None:
         fresh.tell({OF_TOKENS: DAY // 2})
         assert fresh.left()[1] == 1200 - 16
     assert fresh.left()[1] == 1200 - 6
+
+
+def test_a_guard_that_dies_after_it_was_told_has_forgotten_nothing_that_was_held(tmp_path: Path) -> None:
+    with pod(tmp_path / "pod", is_new_endpoint=True) as first:
+        first.spend(100)
+        most = Amount(0, 600)
+        with first.own.budgets.hold("chat-ui", first.enforcement.of("chat-ui").budgets, most, Amount):
+            first.tell({})
+            with pod(tmp_path / "pod") as again:
+                assert again.left()[1] == 2400 - 100 - 600
+
+
+def test_a_node_that_starts_anew_before_it_was_told_still_has_it_await_that(tmp_path: Path) -> None:
+    with pod(tmp_path / "pod") as first:
+        first.spend(16)
+    with pod(tmp_path / "pod", boot="boot-2", now_s=10) as again:
+        assert again.left() == (0, 0)
+        again.tell({OF_TOKENS: DAY // 2})
+        assert again.left() == (24, 1200)
+
+
+def test_nobody_is_told_of_more_than_a_share_that_is_used_up(fresh: Pod) -> None:
+    """Whoever speaks in a guard's place may say anything: no word of its own keeps clients out for long."""
+    fresh.tell(dict.fromkeys((OF_REQUESTS, OF_TOKENS, name(("chat-ui", "Output", HOUR))), usage.MOST_SECONDS))
+    fresh.now_s += HOUR
+    assert fresh.left() == (1, 100)
 
 
 def test_where_nobody_knows_it_keeps_what_it_began_with(fresh: Pod) -> None:
