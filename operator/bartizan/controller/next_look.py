@@ -39,7 +39,7 @@ class NextLook:
         states = findings.guard_states.values()
         is_behind = findings.waits_to_grow or GuardState.OUTDATED in states
         seconds, priority = (
-            self._after_a_change(findings.document.version / 1000)
+            self._after_a_change(findings.document.age_seconds(self._now()))
             if is_behind and findings.document is not None
             else (self._while_it_lasts(key, findings), Priority.RESYNC)
         )
@@ -53,8 +53,7 @@ class NextLook:
     def forget(self, key: Key) -> None:
         self._since.pop(key, None)
 
-    def _after_a_change(self, changed_at: float) -> tuple[float, Priority]:
-        age_seconds = self._now() - changed_at
+    def _after_a_change(self, age_seconds: float) -> tuple[float, Priority]:
         seconds = min(max(OUT_OF_SYNC_SECONDS, age_seconds * OUT_OF_SYNC_GROWTH), LONGEST_SECONDS)
         return seconds, Priority.EVENT if age_seconds < URGENT_SECONDS else Priority.RESYNC
 

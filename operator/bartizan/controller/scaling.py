@@ -34,7 +34,7 @@ async def paced(
 async def _is_somebody_behind(tools: Tools, world: World, findings: Findings) -> bool:
     """Of a guard that does not answer nobody knows, so it counts as behind; one that ends as well may have gone."""
     document = findings.document
-    if document is None or tools.now().timestamp() - document.version / 1000 >= GRACE_SECONDS:
+    if document is None or document.age_seconds(tools.now().timestamp()) >= GRACE_SECONDS:
         return False
     pods = world.owned_pods
     states = guards.judge(pods, await tools.guards.ask(pods), findings.document_hash)

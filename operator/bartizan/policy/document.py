@@ -150,6 +150,10 @@ class GuardDocument:
     refused_without_store: tuple[str, ...] = ()
     """The tiers whose clients are refused while the store is away."""
 
+    def age_seconds(self, now: float) -> float:
+        """Since it was issued; one of a clock that was ahead is as old as its time is far: it must not stay new."""
+        return abs(now - self.version / 1000)
+
 
 _NAME = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
 

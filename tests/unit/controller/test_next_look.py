@@ -37,6 +37,12 @@ def test_a_guard_that_is_behind_a_new_document_is_asked_again_at_once_and_beside
     assert bench.after(findings, 100_000) == Result(LONGEST_SECONDS, priority=Priority.RESYNC)
 
 
+def test_a_document_of_a_clock_that_was_ahead_is_no_news_until_its_time_comes() -> None:
+    findings = Findings(guard_states={"a": GuardState.OUTDATED}, document=DOCUMENT)
+    assert Bench().after(findings, -100) == Result(5.0, priority=Priority.RESYNC)
+    assert Bench().after(findings, -0.001) == Result(0.25, priority=Priority.EVENT)
+
+
 def test_who_was_held_back_for_a_guard_that_has_caught_up_since_is_looked_at_at_once() -> None:
     findings = Findings(guard_states={"a": GuardState.IN_SYNC}, document=DOCUMENT, waits_to_grow=True)
     assert Bench().after(findings) == Result(0.25, priority=Priority.EVENT)

@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 from tests.unit.controller.reconciling import SETTINGS, Scene
 
@@ -67,6 +68,14 @@ def test_a_guard_that_takes_nothing_up_keeps_no_endpoint_from_growing_for_ever()
     scene.reconcile(2)
     assert replicas(scene) == (3, 3)
     assert scene.condition("InSync")[0] == "False"
+
+
+def test_a_clock_that_was_ahead_keeps_no_endpoint_from_growing() -> None:
+    """The document is of a time that comes only tomorrow: until then no guard that is behind would be given up."""
+    scene = grown()
+    scene.now -= timedelta(days=1)
+    scene.reconcile()
+    assert replicas(scene) == (3, 3)
 
 
 def test_a_guard_that_does_not_answer_is_waited_for_as_one_that_is_behind() -> None:
