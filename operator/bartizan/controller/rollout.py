@@ -8,11 +8,15 @@ from bartizan.controller.work_queue import Key
 
 Live = dict[str, Any]
 
+TURN_SECONDS = 60.0
+"""A turn lasts at least so long, though the next may begin sooner: guards are waited for before pods are replaced."""
+
 
 class Pacer:
     """`OnSpecChange`: never; `Paced`: one endpoint in each interval, and only one whose pods are all available.
 
-    It is that one's turn until the interval is over: it may have to wait, or to try again, before it has rolled.
+    It is that one's turn until the interval is over, or longer: it may have to wait, or to try again, before it has
+    rolled.
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float]) -> None:
@@ -20,15 +24,21 @@ class Pacer:
         self._interval_seconds = settings.guard_rollout_interval_seconds
         self._clock = clock
         self._next = clock()
-        self._holder: Key | None = None
+        self._turns: dict[Key, float] = {}
+        """Until when."""
 
     def may_roll(self, key: Key, live: Live | None) -> bool:
-        """True for at most one endpoint in an interval; who asks and is told so rolls."""
+        """True for at most one endpoint more in an interval; who asks and is told so rolls."""
         if not self._is_paced or not _is_available(live):
             return False
-        if self._clock() < self._next:
-            return key == self._holder
-        self._holder, self._next = key, self._clock() + self._interval_seconds
+        now = self._clock()
+        self._turns = {holder: until for holder, until in self._turns.items() if until > now}
+        if key in self._turns:
+            return True
+        if now < self._next:
+            return False
+        self._next = now + self._interval_seconds
+        self._turns[key] = now + max(self._interval_seconds, TURN_SECONDS)
         return True
 
     @property
