@@ -10,7 +10,7 @@ before: then the average holds, and where nobody serves the new guard's own gues
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -67,7 +67,11 @@ class Usages:
             return
         for name, report in reports.items():
             counts = name in endpoint.own and name not in endpoint.inherited
-            if counts and report is not None and report.usage is not None and not report.usage_nonce:
+            if not counts or report is None or report.usage_nonce:
+                continue
+            if report.usage is None:  # it has more windows than it can say, and what it said before is old
+                endpoint.known.pop(name, None)
+            else:
                 endpoint.known[name] = _Known(report.usage, self._clock())
 
     def meet(self, world: World) -> None:
@@ -110,8 +114,7 @@ class Usages:
         if heirless:
             used: Usage = endpoint.known[heirless[0]].after(now)
         elif serving := [known for name, known in endpoint.known.items() if name in endpoint.standing]:
-            sums = sum((Counter(known.after(now)) for known in serving), Counter[str]())
-            used = {window: -(-seconds // len(serving)) for window, seconds in sums.items()}
+            used = _average(serving, now)
         else:
             return None
         return used if len(used) <= MOST_WINDOWS else None
@@ -130,10 +133,23 @@ class Usages:
         return sorted(ended, key=lambda name: sum(endpoint.known[name].after(now).values()), reverse=True)
 
     def _drop(self, endpoint: _Endpoint, *, shares: int) -> None:
-        """Shares that there are no more, since fewer guards divide the total now: the least used."""
+        """Shares that there are no more, since fewer guards divide the total now: the least used.
+
+        Where all pods have ended before others came, as with no replicas, the rest have left what all had together.
+        """
+        ended, now = self._ended(endpoint), self._clock()
         taken = len(endpoint.known.keys() & endpoint.standing)
-        for name in self._ended(endpoint)[max(0, shares - taken) :]:
-            del endpoint.known[name]
+        count = max(0, shares - taken)
+        if len(ended) <= count or not endpoint.standing:
+            return
+        known = [endpoint.known.pop(name) for name in ended]
+        rest = known[:count] if taken else [_Known(_average(known, now), now)] * count
+        endpoint.known |= zip(ended[:count], rest, strict=True)
+
+
+def _average(of: Sequence[_Known], now: float) -> Usage:
+    sums = sum((Counter(known.after(now)) for known in of), Counter[str]())
+    return {window: -(-seconds // len(of)) for window, seconds in sums.items()}
 
 
 def _nonce(report: GuardReport | None) -> str:

@@ -156,6 +156,41 @@ def test_shares_that_there_are_no_more_have_no_heirs(bench: Bench) -> None:
     assert bench.told == {"three": {A: 1000}}, "the total was divided anew meanwhile"
 
 
+def test_an_endpoint_that_nobody_serves_for_a_while_has_left_what_its_pods_had(bench: Bench) -> None:
+    bench.used |= {"one": {A: 90, B: 6}, "two": {}, "three": {}}
+    bench.look(3)
+    bench.ending = {"one", "two", "three"}
+    for left, name in ((2, "two"), (1, "one"), (1, "three")):
+        bench.end(name)
+        bench.look(left)
+    bench.begin("four", "five", "six")
+    bench.look(3)
+    assert bench.told == {"five": {A: 90, B: 6}, "four": {}, "six": {}}
+
+
+def test_fewer_that_come_than_have_ended_have_left_what_those_had_together(bench: Bench) -> None:
+    bench.used |= {"one": {A: 90}, "two": {A: 30}, "three": {}}
+    bench.look(3)
+    bench.end("one", "two", "three")
+    bench.look(2)
+    bench.begin("four", "five")
+    bench.look(2)
+    assert bench.told == {"four": {A: 40}, "five": {A: 40}}
+
+
+def test_a_guard_with_more_windows_than_it_can_say_is_not_taken_at_an_older_word(bench: Bench) -> None:
+    bench.used |= {"one": {A: 100}, "two": {A: 1000}}
+    bench.look(2)
+    bench.used["two"] = None
+    bench.look(2)
+    bench.now = 900
+    bench.end("two")
+    bench.used["one"] = {A: 500}
+    bench.begin("three")
+    bench.look(2)
+    assert bench.told == {"three": {A: 500}}, "its share would be nearly all there"
+
+
 def test_a_roll_out_refills_nothing(bench: Bench) -> None:
     bench.used |= {"one": {A: 1000}}
     bench.look(1)
