@@ -43,11 +43,12 @@ class _Known:
 class _Endpoint:
     """`known` by pod; `own` are the pods that its Deployment counts, and `standing` those of them that do not end.
 
-    Of pods that end, `inherited` are those whose share is another's already.
+    Of pods that end, `inherited` are those whose share is another's already. `deaf` did not take what they were told.
     """
 
     known: dict[str, _Known] = field(default_factory=dict)
     inherited: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
     own: frozenset[str] = frozenset()
     standing: frozenset[str] = frozenset()
 
@@ -85,6 +86,7 @@ class Usages:
             pod["metadata"]["name"] for pod in own if "deletionTimestamp" not in pod["metadata"]
         )
         endpoint.inherited &= endpoint.own
+        endpoint.deaf &= endpoint.own
 
     async def tell(
         self, world: World, reports: Reports, document: GuardDocument, signing_key: Ed25519PrivateKey
@@ -92,7 +94,8 @@ class Usages:
         """Tell whoever awaits it; False where one could not be told, or not in time."""
         endpoint = self._endpoints[world.key]
         self._drop(endpoint, shares=document.replicas)
-        awaited = {name: nonce for name in sorted(endpoint.standing) if (nonce := _nonce(reports.get(name)))}
+        in_turn = sorted(endpoint.standing, key=lambda name: (name in endpoint.deaf, name))
+        awaited = {name: nonce for name in in_turn if (nonce := _nonce(reports.get(name)))}
         addresses, told = guards.addresses(world.owned_pods), 0
         with suppress(TimeoutError):
             async with asyncio.timeout(guards.ASK_ALL_SECONDS):
@@ -100,7 +103,9 @@ class Usages:
                     heirless = self._ended(endpoint)
                     share = self._share(endpoint, heirless)
                     notice = usage.encode(Notice(document.endpoint, nonce, share), signing_key)
+                    endpoint.deaf.add(name)
                     if await self._tell(addresses[name], notice):
+                        endpoint.deaf.discard(name)
                         told += 1
                         self._pass_on(endpoint, name, share, heirless)
         return told == len(awaited)

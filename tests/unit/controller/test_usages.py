@@ -46,12 +46,14 @@ class Bench:
         self.strange: set[str] = set()
         self.takes = True
         self.told: dict[str, Usage | None] = {}
+        self.asked: list[str] = []
         self.usages = Usages(self._tell, clock=lambda: self.now)
 
     async def _tell(self, address: str, notice: str) -> bool:
         document = self._document(1)
         told = usage.decode(notice.encode(), SIGNING_KEY.public_key(), document.endpoint)
         assert told.nonce == f"nonce of {address}"
+        self.asked.append(address)
         if self.takes:
             self.told[address] = told.usage
             self.used[address] = told.usage or {}
@@ -214,6 +216,24 @@ def test_a_guard_that_could_not_be_told_is_told_the_same_again(bench: Bench) -> 
     bench.takes = True
     assert bench.look(1)
     assert bench.told == {"two": {A: 100}}
+
+
+def test_guards_that_take_nothing_are_told_after_all_others(bench: Bench) -> None:
+    """Two that hang use up the time for all: whoever comes after them would never be told."""
+    bench.begin("a", "b")
+    bench.takes = False
+    bench.look(2)
+    bench.begin("aa", "c")
+    bench.asked.clear()
+    bench.look(4)
+    assert bench.asked == ["aa", "c", "a", "b"]
+    bench.takes = True
+    bench.look(4)
+    bench.new = {"a", "d"}
+    bench.used["d"] = {}
+    bench.asked.clear()
+    bench.look(5)
+    assert bench.asked == ["a", "d"], "it has taken one since"
 
 
 def test_an_operator_that_starts_anew_goes_by_those_that_serve(bench: Bench) -> None:
