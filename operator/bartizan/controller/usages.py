@@ -126,7 +126,7 @@ class Usages:
 
     def _pass_on(self, endpoint: _Endpoint, heir: str, share: Usage | None, heirless: list[str]) -> None:
         if heirless:
-            del endpoint.known[heirless[0]]
+            endpoint.known.pop(heirless[0], None)  # it may have said something else meanwhile
             endpoint.inherited.add(heirless[0])
         if share is not None:
             endpoint.known[heir] = _Known(share, self._clock())

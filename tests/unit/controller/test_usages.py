@@ -47,6 +47,8 @@ class Bench:
         self.takes = True
         self.told: dict[str, Usage | None] = {}
         self.asked: list[str] = []
+        self.meanwhile: dict[str, GuardReport | None] = {}
+        """What guards say to a sounding while another is being told."""
         self.usages = Usages(self._tell, clock=lambda: self.now)
 
     async def _tell(self, address: str, notice: str) -> bool:
@@ -54,6 +56,7 @@ class Bench:
         told = usage.decode(notice.encode(), SIGNING_KEY.public_key(), document.endpoint)
         assert told.nonce == f"nonce of {address}"
         self.asked.append(address)
+        self.usages.note(KEY, self.meanwhile)
         if self.takes:
             self.told[address] = told.usage
             self.used[address] = told.usage or {}
@@ -216,6 +219,19 @@ def test_a_guard_that_could_not_be_told_is_told_the_same_again(bench: Bench) -> 
     bench.takes = True
     assert bench.look(1)
     assert bench.told == {"two": {A: 100}}
+
+
+@pytest.mark.parametrize("said", [None, {}, {A: 200}])
+def test_what_is_said_while_another_is_told_comes_too_late_for_that_one(bench: Bench, said: Usage | None) -> None:
+    bench.used |= {"one": {A: 100}}
+    bench.ending = {"one"}
+    bench.begin("two")
+    bench.meanwhile = {"one": GuardReport("hash", "GuardReady", usage=said)}
+    bench.look(2)
+    bench.end("one")
+    bench.begin("three")
+    bench.look(2)
+    assert bench.told == {"two": {A: 100}, "three": {A: 100}}
 
 
 def test_guards_that_take_nothing_are_told_after_all_others(bench: Bench) -> None:
