@@ -237,6 +237,7 @@ class Reconciler:
         """An endpoint that has gone, by whatever way, leaves nothing in this process's memory."""
         report.forget(key)
         self.tools.usages.forget(key)
+        self.tools.held_back.pop(key, None)
         self._sealed.pop(key, None)
         self.tools.soundings.forget(key)
         self.tools.applier.forget_endpoint(key.namespace, key.name)

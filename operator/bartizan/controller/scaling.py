@@ -1,6 +1,7 @@
 """More pods wait until the guards that serve know that they will share the limits with them: growth and roll-outs."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from bartizan.controller import guards
 from bartizan.controller.findings import Findings
@@ -11,7 +12,8 @@ from bartizan.controller.tools import Tools
 from bartizan.policy.model import ModelDeployment
 
 GRACE_SECONDS = 30.0
-"""A guard that has not taken the document up by then keeps no endpoint from growing; `InSync` names it."""
+"""A guard that has not taken the document up by then keeps no endpoint from growing; `InSync` names it. Nor do an
+endpoint's documents, one after the other: whoever may make pods changes the number of those that share."""
 
 
 async def paced(
@@ -22,9 +24,12 @@ async def paced(
     if live is None or accepted is None:
         return wish, chosen
     running, is_roll_out = live["spec"].get("replicas", 1), chosen.pod_template != accepted.pod_template
-    if wish.spec.replicas <= running and not is_roll_out:
+    brings_pods = wish.spec.replicas > running or is_roll_out
+    if not brings_pods or not await _is_somebody_behind(tools, world, findings):
+        tools.held_back.pop(world.key, None)
         return wish, chosen
-    if not await _is_somebody_behind(tools, world, findings):
+    now = tools.now()
+    if abs(now - tools.held_back.setdefault(world.key, now)) >= timedelta(seconds=GRACE_SECONDS):
         return wish, chosen
     findings.waits_to_grow = True
     held_back = replace(wish, spec=replace(wish.spec, replicas=min(running, wish.spec.replicas)))

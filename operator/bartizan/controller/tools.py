@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from bartizan.controller.settings import Settings
 from bartizan.controller.soundings import Soundings
 from bartizan.controller.stores import Credential
 from bartizan.controller.usages import Usages
+from bartizan.controller.work_queue import Key
 
 
 @dataclass(slots=True)
@@ -46,6 +47,8 @@ class Tools:
     """By the store's name."""
     sees_secrets: bool = False
     """Whether owned Secrets may be listed."""
+    held_back: dict[Key, datetime] = field(default_factory=dict)
+    """Endpoints whose new pods wait for guards, and since when."""
 
 
 @asynccontextmanager

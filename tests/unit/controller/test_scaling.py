@@ -135,6 +135,27 @@ def test_no_roll_out_waits_for_ever() -> None:
     assert is_rolling(scene)
 
 
+def test_no_document_that_is_made_anew_again_and_again_holds_a_roll_out_for_ever() -> None:
+    """Whoever may make pods with the endpoint's labels changes the number of those that share as often as they like."""
+    scene = rolled()
+    for number in range(int(GRACE_SECONDS // 10)):
+        assert not is_rolling(scene)
+        scene.pod(f"stranger-{number}")
+        scene.reconcile()
+    assert is_rolling(scene)
+    scene.reconcile()
+    assert not scene.tools.held_back
+
+
+def test_an_endpoint_that_has_gone_is_not_held_back() -> None:
+    scene = rolled()
+    assert scene.tools.held_back
+    scene.cluster.take(kinds.POD, "ml", "llama-1")
+    scene.delete()
+    scene.reconcile(4)
+    assert not scene.tools.held_back
+
+
 def test_a_new_guard_image_waits_without_losing_its_turn() -> None:
     settings = replace(SETTINGS, guard_rollout="Paced", guard_rollout_interval_seconds=600)
     scene = Scene(settings).settle()
