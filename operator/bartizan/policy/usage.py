@@ -69,6 +69,6 @@ def decode(text: bytes, key: Ed25519PublicKey, endpoint: EndpointRef) -> Notice:
         is_ours = payload["apiVersion"] == API_VERSION and payload["endpoint"] == asdict(endpoint)
     except (signed.SignatureError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the notice cannot be read: {error!r}") from error
-    if not is_ours or not isinstance(nonce, str):
+    if not is_ours or not isinstance(nonce, str) or not nonce.isascii():
         raise UsageError("the notice is not for a guard of this endpoint")
     return Notice(endpoint, nonce, None if told is None else read(told))

@@ -276,6 +276,7 @@ STRANGE: dict[str, Any] = {
     "another namespace's life": {"endpoint": replace(ENDPOINT, namespace_uid="other")},
     "another guard's": {"nonce": "0" * 32},
     "without a nonce": {"nonce": ""},
+    "half a letter for a nonce": {"nonce": "\ud800"},
     "no object": {"usage": [OF_TOKENS]},
     "no digest": {"usage": {"chat-ui": 1}},
     "a digest in capitals": {"usage": {OF_TOKENS.upper(): 1}},
