@@ -45,7 +45,7 @@ def settled(endpoint: Endpoint) -> None:
     until(lambda: len(pod_names(endpoint)) == 1, "one pod")
     until(lambda: shares(endpoint) == 1, "one share")
     endpoint.wait()
-    until(lambda: endpoint.guard_status().get("usageAwaited", "") is None, "its guard has been told")
+    until(lambda: endpoint.guard_status().get("usageAwaited") is False, "its guard has been told")
 
 
 def test_a_new_pod_has_what_the_one_before_it_had_left(endpoint: Endpoint, app: Player) -> None:

@@ -65,8 +65,10 @@ class GuardReport:
     """The same where it has none."""
     tls: "TlsReport | None" = None
     """None where its port speaks plain HTTP."""
-    usage_nonce: str = ""
-    """What it calls the notice of others' usage that it awaits; empty where it awaits none."""
+    awaits_usage: bool = False
+    """Its pod is new, and what its long windows began with is a guess."""
+    usage_nonce: str = field(default="", compare=False)
+    """What it calls the next notice of others' usage; empty where it takes none."""
     usage: Usage | None = field(default=None, compare=False)
     """What is used of its long windows, which is no news; None where it does not say."""
 
@@ -156,7 +158,8 @@ def _report(body: object) -> GuardReport | None:
         limits_reason=_text(body.get("limitsReason")) or Reason.LIMITS_KEPT,
         tokenizer_reason=_text(body.get("tokenizerReason")) or Reason.GUARD_READY,
         tls=_tls_report(body.get("tls")),
-        usage_nonce=_text(body.get("usageAwaited")),
+        awaits_usage=body.get("usageAwaited") is True,
+        usage_nonce=_text(body.get("usageNonce")),
         usage=_usage(body.get("usage")),
     )
 

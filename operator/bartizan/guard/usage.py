@@ -1,4 +1,4 @@
-"""Says what of this guard's long windows is used, and takes over, once, what a new pod's have of those before it."""
+"""Says what of this guard's long windows is used, and takes over what others have used: a new pod's, and later more."""
 
 import secrets
 from collections.abc import Iterator
@@ -42,12 +42,13 @@ class UsageOfWindows:
         self._own = own
         self._key = key
         self._endpoint = endpoint
-        self._nonce = secrets.token_hex(16)
+        self.nonce = secrets.token_hex(16)
+        """Of the one notice that will be taken next."""
 
     @property
-    def nonce(self) -> str | None:
-        """Of the one notice that will be taken; None where none is awaited, or no longer."""
-        return self._nonce if self._own.memory.is_provisional else None
+    def is_awaited(self) -> bool:
+        """Whether this pod is new, and its windows began with a guess."""
+        return self._own.memory.is_provisional
 
     def said(self, enforcement: Enforcement) -> usage.Usage | None:
         """None where there are more windows than can be said."""
@@ -61,17 +62,21 @@ class UsageOfWindows:
         return said if len(said) <= usage.MOST_WINDOWS else None
 
     def take(self, text: bytes, enforcement: Enforcement) -> None:
-        """Begin with what the notice says, and with what this pod has charged since it started; raises UsageError."""
-        if self.nonce is None:  # before anything is verified: who asks in vain costs nothing
-            raise UsageError("nothing is awaited")
+        """Charge what the notice says that others have used; raises UsageError."""
         notice = usage.decode(text, self._key, self._endpoint)
-        if not secrets.compare_digest(notice.nonce.encode(), self._nonce.encode()):
-            raise UsageError("the notice is for another guard, or for another start of this one")
+        if not secrets.compare_digest(notice.nonce.encode(), self.nonce.encode()):
+            raise UsageError("the notice is for another guard, or for another start of it, or was taken already")
+        if notice.begins != self.is_awaited:
+            raise UsageError("a guard begins once, and with nothing else")
+        self.nonce = secrets.token_hex(16)
         if notice.usage is None:
             self._own.memory.settle(None)
-        else:
+        elif notice.begins:
             self._begin_anew(notice.usage, enforcement)
-        log.info("usage told", windows=None if notice.usage is None else len(notice.usage))
+        else:
+            self._charge(notice.usage, enforcement)
+        windows = None if notice.usage is None else len(notice.usage)
+        log.info("usage told", windows=windows, begins=notice.begins)
 
     def _begin_anew(self, told: usage.Usage, enforcement: Enforcement) -> None:
         memory, now_ns = self._own.memory, self._own.now_ns()
@@ -88,8 +93,19 @@ class UsageOfWindows:
                 changed[window.name] = fresh_ns
         memory.settle(known)
         for name, fresh_ns in changed.items():
-            keeper = self._own.rates if name[1] == REQUESTS else self._own.budgets
-            keeper.set(name, fresh_ns)
+            self._set(name, fresh_ns)
+
+    def _charge(self, told: usage.Usage, enforcement: Enforcement) -> None:
+        now_ns = self._own.now_ns()
+        for window in list(self._windows(enforcement)):
+            if more := told.get(limits_file.digest(window.name).hex(), 0):
+                charged_ns = max(window.until_ns, now_ns)
+                fresh_ns = min(charged_ns + more * NANOSECONDS, max(charged_ns, now_ns + window.used_up_ns))
+                self._set(window.name, fresh_ns)
+
+    def _set(self, name: Name, until_ns: int) -> None:
+        keeper = self._own.rates if name[1] == REQUESTS else self._own.budgets
+        keeper.set(name, until_ns)
 
     def _windows(self, enforcement: Enforcement) -> Iterator[_Window]:
         """Of every client, of every tier and of the endpoint, each once."""

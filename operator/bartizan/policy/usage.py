@@ -1,4 +1,4 @@
-"""What of an endpoint's long windows is used: each guard says it of its own, and one whose pod is new is told, once.
+"""What of an endpoint's long windows is used: each guard says it of its own, and is told what others have used.
 
 A window is named by a digest, so that nobody else in the pod learns from it who the clients are. What is used of it is
 a time in whole seconds, rounded up: that after which all that was charged will have leaked out. Half of the window's
@@ -33,11 +33,16 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one guard is told; `nonce` is that guard's own word for it. `usage` is None where nobody knows."""
+    """What one guard is told; `nonce` is that guard's own word for the next notice that it will take.
+
+    With the first it `begins`: what others have used is used, and nothing is known where `usage` is None. What any
+    other says is used besides.
+    """
 
     endpoint: EndpointRef
     nonce: str
     usage: Usage | None
+    begins: bool = True
 
 
 def read(told: object) -> Usage:
@@ -57,6 +62,7 @@ def encode(notice: Notice, key: Ed25519PrivateKey) -> str:
         "endpoint": asdict(notice.endpoint),
         "nonce": notice.nonce,
         "usage": notice.usage,
+        "begins": notice.begins,
     }
     return signed.sign(signed.canonical(payload), key, kind=TYPE)
 
@@ -65,10 +71,12 @@ def decode(text: bytes, key: Ed25519PublicKey, endpoint: EndpointRef) -> Notice:
     """The notice in `text`, if the operator signed it for this endpoint; raises UsageError."""
     try:
         payload = json.loads(signed.verified(text, key, kind=TYPE))
-        told, nonce = payload["usage"], payload["nonce"]
+        told, nonce, begins = payload["usage"], payload["nonce"], payload["begins"]
         is_ours = payload["apiVersion"] == API_VERSION and payload["endpoint"] == asdict(endpoint)
     except (signed.SignatureError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the notice cannot be read: {error!r}") from error
     if not is_ours or not isinstance(nonce, str) or not nonce.isascii():
         raise UsageError("the notice is not for a guard of this endpoint")
-    return Notice(endpoint, nonce, None if told is None else read(told))
+    if type(begins) is not bool or (told is None and not begins):
+        raise UsageError("the notice does not say whether a guard begins with it, or says nothing")
+    return Notice(endpoint, nonce, None if told is None else read(told), begins)

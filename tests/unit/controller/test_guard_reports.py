@@ -67,7 +67,8 @@ def test_a_guard_takes_the_longest_notice_and_awaits_none_from_then_on(tmp_path:
         before, taken, after = asyncio.run(tell())
     assert before is not None
     assert (len(before.usage_nonce), taken) == (32, [False, True, False])
-    assert after == replace(before, usage_nonce="")
+    assert after == replace(before, awaits_usage=False)
+    assert after.usage_nonce != before.usage_nonce
 
 
 def test_nobody_there_has_taken_no_notice() -> None:
@@ -116,13 +117,14 @@ def _read(body: object) -> GuardReport | None:
 
 def test_of_what_somebody_else_says_little_is_kept() -> None:
     """It is kept for as long as the pod lives, for each pod of each endpoint."""
-    words = ("documentHash", "reason", "documentReason", "limitsReason", "tokenizerReason", "usageAwaited")
+    words = ("documentHash", "reason", "documentReason", "limitsReason", "tokenizerReason", "usageNonce")
     report = _read(dict.fromkeys(words, LIE) | {"tls": {"reason": LIE, "validity": LIE, "notAfter": 10**400}})
     assert report is not None
     assert report.tls is not None
-    said = {getattr(report, field.name) for field in fields(report) if field.name not in ("tls", "usage")}
+    others = ("tls", "usage", "awaits_usage")
+    said = {getattr(report, field.name) for field in fields(report) if field.name not in others}
     assert {*said, report.tls.files, report.tls.validity} == {LIE[:256]}
-    assert (report.tls.not_after, report.usage) == (0, None)
+    assert (report.tls.not_after, report.usage, report.awaits_usage) == (0, None, False)
 
 
 @pytest.mark.parametrize(

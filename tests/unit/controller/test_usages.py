@@ -1,6 +1,7 @@
 """What is left of a long window is all that new pods share: no roll-out, growth or eviction refills it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -59,7 +60,8 @@ class Bench:
         self.usages.note(KEY, self.meanwhile)
         if self.takes:
             self.told[address] = told.usage
-            self.used[address] = told.usage or {}
+            assert told.begins == (address in self.new)
+            self.used[address] = Counter(self.used[address] if address not in self.new else {}) + Counter(told.usage)
             self.new.discard(address)
         return self.takes
 
@@ -87,8 +89,9 @@ class Bench:
         world = self.world()
         reports: dict[str, GuardReport | None] = {}
         for name, used in self.used.items():
-            nonce = f"nonce of {name}" if name in self.new else ""
-            reports[name] = GuardReport("hash", "GuardReady", usage=used, usage_nonce=nonce)
+            reports[name] = GuardReport(
+                "hash", "GuardReady", usage=used, awaits_usage=name in self.new, usage_nonce=f"nonce of {name}"
+            )
         self.usages.meet(world)
         self.usages.note(KEY, reports)
         return asyncio.run(self.usages.tell(world, reports, self._document(shares), SIGNING_KEY))
@@ -151,14 +154,51 @@ def test_the_most_used_shares_find_heirs_first(bench: Bench) -> None:
     assert bench.told == {"five": {A: 30}, "four": {A: 20}}
 
 
-def test_shares_that_there_are_no_more_have_no_heirs(bench: Bench) -> None:
+def test_what_was_used_of_shares_that_are_no_more_is_charged_to_the_others(bench: Bench) -> None:
+    bench.used |= {"one": {A: 10}, "two": {A: 1000, B: 6}, "three": {A: 20}}
+    bench.look(3)
+    bench.end("two")
+    bench.look(2)
+    more = {A: 1030 // 3 + 1 - 15, B: 2}
+    assert bench.told == {"one": more, "three": more}
+    bench.told.clear()
+    bench.look(2)
+    assert bench.told == {}, "once"
+
+
+def test_what_could_not_be_charged_is_charged_later_and_counts_meanwhile(bench: Bench) -> None:
+    bench.used |= {"one": {A: 100}, "two": {A: 300}}
+    bench.look(2)
+    bench.end("two")
+    bench.takes = False
+    assert not bench.look(1)
+    bench.look(2)
+    bench.begin("three")
+    bench.takes = True
+    assert bench.look(2)
+    assert bench.told == {"one": {A: 100}, "three": {A: 200}}
+
+
+def test_nothing_is_given_back_where_less_was_used_of_a_share_that_is_no_more(bench: Bench) -> None:
     bench.used |= {"one": {A: 1000}, "two": {A: 10}}
     bench.look(2)
     bench.end("two")
     bench.look(1)
-    bench.begin("three")
+    assert bench.told == {}
+
+
+def test_a_roll_out_gives_nothing_again_of_what_the_old_pod_gave_while_the_new_one_began(bench: Bench) -> None:
+    bench.used |= {"old": {}}
+    bench.look(1)
+    bench.begin("new")
     bench.look(2)
-    assert bench.told == {"three": {A: 1000}}, "the total was divided anew meanwhile"
+    assert bench.told == {"new": {}}
+    bench.used["old"] = {A: DAY}
+    bench.ending = {"old"}
+    bench.look(2)
+    bench.end("old")
+    bench.look(1)
+    assert bench.told == {"new": {A: DAY // 2}}, "half of the whole, as the old pod had all of a half"
 
 
 def test_an_endpoint_that_nobody_serves_for_a_while_has_left_what_its_pods_had(bench: Bench) -> None:
@@ -170,7 +210,7 @@ def test_an_endpoint_that_nobody_serves_for_a_while_has_left_what_its_pods_had(b
         bench.look(left)
     bench.begin("four", "five", "six")
     bench.look(3)
-    assert bench.told == {"five": {A: 90, B: 6}, "four": {}, "six": {}}
+    assert bench.told == {name: {A: 30, B: 2} for name in ("four", "five", "six")}
 
 
 def test_fewer_that_come_than_have_ended_have_left_what_those_had_together(bench: Bench) -> None:
@@ -180,7 +220,7 @@ def test_fewer_that_come_than_have_ended_have_left_what_those_had_together(bench
     bench.look(2)
     bench.begin("four", "five")
     bench.look(2)
-    assert bench.told == {"four": {A: 40}, "five": {A: 40}}
+    assert bench.told == {"four": {A: 25}, "five": {A: 55}}, "40 on average, as before"
 
 
 def test_a_guard_with_more_windows_than_it_can_say_is_not_taken_at_an_older_word(bench: Bench) -> None:
@@ -206,7 +246,7 @@ def test_a_roll_out_refills_nothing(bench: Bench) -> None:
         bench.look(2)
         bench.end(old)
         bench.look(1)
-    assert bench.told == {"two": {A: 1000}, "three": {A: 1000}, "four": {A: 1000}}
+    assert bench.used == {"four": {A: 1000}}
 
 
 def test_a_guard_that_could_not_be_told_is_told_the_same_again(bench: Bench) -> None:
@@ -360,7 +400,9 @@ def test_a_reconcile_tells_and_looks_again_soon_where_it_could_not() -> None:
     )
     made = scene.cluster.must_get(kinds.REPLICA_SET, "ml", "llama-set")
     pod["metadata"]["ownerReferences"] = owned_by(made["metadata"]["uid"])
-    scene.report = GuardReport(scene.endpoint["status"]["documentHash"], "GuardReady", usage_nonce="nonce")
+    scene.report = GuardReport(
+        scene.endpoint["status"]["documentHash"], "GuardReady", awaits_usage=True, usage_nonce="nonce"
+    )
     scene.takes_notices = False
     scene.reconcile()
     wait = scene.reconcile().requeue_after
@@ -369,7 +411,7 @@ def test_a_reconcile_tells_and_looks_again_soon_where_it_could_not() -> None:
     assert wait < 10
     scene.takes_notices = True
     scene.reconcile()
-    scene.report = replace(scene.report, usage_nonce="", usage={A: 100})
+    scene.report = replace(scene.report, awaits_usage=False, usage={A: 100})
     count = len(scene.notices)
     assert scene.reconcile().requeue_after is None
     assert len(scene.notices) == count

@@ -119,10 +119,10 @@ def test_status_says_what_is_enforced(guard: Guard) -> None:
     status = guard.status()
     of_the_document = {"documentHash", "documentVersion", "documentReason"}
     of_the_guard = {"ready", "reason", "endpoint", "version", "limitsReason", "tls", "tokenizerReason"}
-    of_the_guard |= {"usage", "usageAwaited"}
+    of_the_guard |= {"usage", "usageAwaited", "usageNonce"}
     assert set(status) == of_the_guard | of_the_document
     assert (status["tls"], status["tokenizerReason"]) == (None, None), "plain HTTP, and nothing to count with"
-    assert (status["usage"], status["usageAwaited"]) == ({}, None), "no long window, and no place to keep one"
+    assert (status["usage"], status["usageAwaited"]) == ({}, False), "no long window, and no place to keep one"
     assert (status["ready"], status["documentVersion"], status["endpoint"]) == (True, 1000, "ml/llama")
     assert status["version"] == VERSION
 

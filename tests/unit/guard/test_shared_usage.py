@@ -1,7 +1,4 @@
-"""However pods come and go, an endpoint gives no more of a long window than it says: real guards, told by the operator.
-
-Without a roll-out's last step and scaling down, which have a rest of their own (docs/limits.md).
-"""
+"""However pods come and go, no more of a long window is given than it says: real guards, told by the operator."""
 
 import asyncio
 import tempfile
@@ -84,7 +81,8 @@ class Endpoint(RuleBasedStateMachine):
         reports: dict[str, GuardReport | None] = {}
         for name, pod in self.pods.items():
             said = pod.usage.said(pod.enforcement)
-            reports[name] = GuardReport("hash", "GuardReady", usage=said, usage_nonce=pod.usage.nonce or "")
+            of = pod.usage
+            reports[name] = GuardReport("hash", "", usage=said, usage_nonce=of.nonce, awaits_usage=of.is_awaited)
         self.usages.meet(world)
         self.usages.note(KEY, reports)
         told = replace(self.document, endpoint=ENDPOINT)
@@ -112,9 +110,11 @@ class Endpoint(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9), tokens=st.integers(1, 6000))
     def spend(self, number: int, tokens: int) -> None:
-        pod = self.pods[self.pick(number)]
+        self.spend_at(self.pick(number), tokens)
+
+    def spend_at(self, name: str, tokens: int) -> None:
         try:
-            pod.spend(tokens)
+            self.pods[name].spend(tokens)
         except Refusal:
             return
         self.given.append((self.now, tokens))
@@ -167,6 +167,33 @@ class Endpoint(RuleBasedStateMachine):
             self.make()
         self.look()
 
+    @rule(number=st.integers(0, 9), old=st.integers(1, 9000), new=st.integers(1, 9000), seconds=st.integers(0, 2000))
+    def roll_out(self, number: int, old: int, new: int, seconds: int) -> None:
+        """One pod more while it lasts; the old one goes on giving until it ends."""
+        if len(self.pods) == MOST_PODS:
+            return
+        leaving = self.pick(number)
+        self.shares += 1
+        self.look()
+        self.make()
+        self.look()
+        self.wait(seconds)
+        self.spend_at(leaving, old)
+        self.spend_at(list(self.pods)[-1], new)
+        self.take_away(leaving)
+
+    @rule(number=st.integers(0, 9))
+    def shrink(self, number: int) -> None:
+        if len(self.pods) > 1:
+            self.take_away(self.pick(number))
+
+    def take_away(self, name: str) -> None:
+        self.ending = {name}
+        self.look()
+        self.end(name)
+        self.shares -= 1
+        self.look()
+
     @rule(number=st.integers(0, 9))
     def restart_container(self, number: int) -> None:
         name = self.pick(number)
@@ -192,3 +219,24 @@ class Endpoint(RuleBasedStateMachine):
 
 Endpoint.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
 TestEndpoint = Endpoint.TestCase
+
+
+def test_old_pods_that_give_all_they_have_while_new_ones_begin_give_no_day_again() -> None:
+    endpoint = Endpoint()
+    try:
+        endpoint.start(1)
+        for _ in range(4):
+            (old,) = endpoint.pods
+            endpoint.shares += 1
+            endpoint.look()
+            endpoint.make()
+            endpoint.look()
+            for _ in range(LIMIT // 100):
+                endpoint.spend_at(old, 100)
+            endpoint.take_away(old)
+        for _ in range(LIMIT // 100):
+            endpoint.spend_at(next(iter(endpoint.pods)), 100)
+        given = sum(tokens for _, tokens in endpoint.given)
+        assert LIMIT - 500 <= given <= LIMIT
+    finally:
+        endpoint.teardown()

@@ -74,7 +74,7 @@ class Pod:
         self.own.memory._close()
 
     def tell(self, told: Usage | None, **changes: Any) -> None:
-        notice = Notice(ENDPOINT, self.usage.nonce or "", told)
+        notice = Notice(ENDPOINT, self.usage.nonce, told, begins=self.usage.is_awaited)
         self.usage.take(usage.encode(replace(notice, **changes), SIGNING_KEY).encode(), self.enforcement)
 
     def take(self, client: str = "chat-ui", times: int = 1) -> None:
@@ -117,14 +117,14 @@ OF_REQUESTS, OF_TOKENS = name(("chat-ui", "Requests", DAY)), name(("chat-ui", "T
 
 
 def test_a_new_pod_awaits_what_others_have_used_and_gives_ten_minutes_worth_meanwhile(fresh: Pod) -> None:
-    assert fresh.usage.nonce
+    assert fresh.usage.is_awaited
     assert fresh.left() == (0, 2400 * LONG_SECONDS // DAY)
 
 
 def test_it_has_its_share_of_what_is_left(fresh: Pod) -> None:
     fresh.tell({OF_REQUESTS: DAY // 2, OF_TOKENS: DAY // 4})
     assert (fresh.left(), fresh.left("batch")) == ((12, 1800), (48, 2400))
-    assert fresh.usage.nonce is None
+    assert not fresh.usage.is_awaited
 
 
 def test_what_it_gave_before_it_was_told_is_used_too(fresh: Pod) -> None:
@@ -179,7 +179,7 @@ def test_nobody_is_told_of_more_than_a_share_that_is_used_up(fresh: Pod) -> None
 def test_where_nobody_knows_it_keeps_what_it_began_with(fresh: Pod) -> None:
     before = fresh.left()
     fresh.tell(None)
-    assert (fresh.left(), fresh.usage.nonce) == (before, None)
+    assert (fresh.left(), fresh.usage.is_awaited) == (before, False)
 
 
 @pytest.mark.parametrize("told", [{OF_REQUESTS: DAY // 2, OF_TOKENS: DAY // 4}, {}, None])
@@ -188,8 +188,8 @@ def test_a_restart_of_the_container_asks_for_nothing_again(tmp_path: Path, told:
         first.spend(16)
         first.tell(told)
         with pod(tmp_path / "pod") as again:
-            assert (again.usage.nonce, again.left(), again.left("batch")) == (
-                None,
+            assert (again.usage.is_awaited, again.left(), again.left("batch")) == (
+                False,
                 first.left(),
                 first.left("batch"),
             )
@@ -199,17 +199,18 @@ def test_a_restart_before_it_was_told_still_awaits_it_and_has_forgotten_nothing(
     with pod(tmp_path / "pod") as first:
         first.spend(16)
         with pod(tmp_path / "pod", now_s=first.now_s + 1) as again:
-            assert again.usage.nonce not in (None, first.usage.nonce)
+            assert again.usage.is_awaited
+            assert again.usage.nonce != first.usage.nonce
             again.tell({OF_TOKENS: DAY // 2})
             assert again.left()[1] == 1200 - 16
         with pod(tmp_path / "pod", now_s=first.now_s + 1) as third:
-            assert (third.usage.nonce, third.left()[1]) == (None, 1200 - 16)
+            assert (third.usage.is_awaited, third.left()[1]) == (False, 1200 - 16)
 
 
 def test_a_memory_that_is_damaged_awaits_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"garbage")
     with pod(tmp_path) as damaged:
-        assert (damaged.usage.nonce, damaged.left()) == (None, (0, 0))
+        assert (damaged.usage.is_awaited, damaged.left()) == (False, (0, 0))
 
 
 def test_each_window_says_in_seconds_what_is_used_of_it(fresh: Pod) -> None:
@@ -277,6 +278,8 @@ STRANGE: dict[str, Any] = {
     "another guard's": {"nonce": "0" * 32},
     "without a nonce": {"nonce": ""},
     "half a letter for a nonce": {"nonce": "\ud800"},
+    "one that is no first": {"begins": False},
+    "one that does not say": {"begins": None},
     "no object": {"usage": [OF_TOKENS]},
     "no digest": {"usage": {"chat-ui": 1}},
     "a digest in capitals": {"usage": {OF_TOKENS.upper(): 1}},
@@ -298,11 +301,11 @@ def test_a_notice_that_is_not_for_it_changes_nothing(fresh: Pod, strange: str) -
             if "usage" not in STRANGE[strange]
             else {"told": STRANGE[strange]["usage"]}
         )
-    assert (fresh.left(), bool(fresh.usage.nonce)) == (before, True)
+    assert (fresh.left(), fresh.usage.is_awaited) == (before, True)
 
 
 def test_what_another_key_signed_or_is_of_another_kind_changes_nothing(fresh: Pod) -> None:
-    notice = Notice(ENDPOINT, fresh.usage.nonce or "", {})
+    notice = Notice(ENDPOINT, fresh.usage.nonce, {})
     payload = signed.verified(usage.encode(notice, SIGNING_KEY).encode(), SIGNING_KEY.public_key(), kind=usage.TYPE)
     for text in (
         usage.encode(notice, Ed25519PrivateKey.generate()),
@@ -314,16 +317,53 @@ def test_what_another_key_signed_or_is_of_another_kind_changes_nothing(fresh: Po
     ):
         with pytest.raises(UsageError):
             fresh.usage.take(text.encode(), fresh.enforcement)
-    assert fresh.usage.nonce
+    assert fresh.usage.is_awaited
 
 
 def test_a_notice_is_taken_once(fresh: Pod) -> None:
-    text = usage.encode(Notice(ENDPOINT, fresh.usage.nonce or "", {}), SIGNING_KEY).encode()
+    text = usage.encode(Notice(ENDPOINT, fresh.usage.nonce, {}), SIGNING_KEY).encode()
     fresh.usage.take(text, fresh.enforcement)
     fresh.spend(2400)
-    with pytest.raises(UsageError, match="nothing is awaited"):
+    with pytest.raises(UsageError, match="taken already"):
         fresh.usage.take(text, fresh.enforcement)
     assert fresh.left()[1] == 0
+
+
+def test_what_others_have_used_is_charged_besides(fresh: Pod) -> None:
+    fresh.tell({})
+    fresh.spend(240)
+    fresh.tell({OF_TOKENS: DAY // 10, OF_REQUESTS: DAY // 2})
+    assert (fresh.left(), fresh.left("batch")) == ((12, 2400 - 240 - 240), (48, 2400))
+    fresh.tell({OF_TOKENS: DAY // 10})
+    assert fresh.left()[1] == 2400 - 3 * 240
+
+
+def test_what_is_charged_besides_outlives_a_restart_with_what_is_held(tmp_path: Path) -> None:
+    most = Amount(0, 240)
+    with pod(tmp_path / "pod") as first:
+        first.tell({})
+        with first.own.budgets.hold("chat-ui", first.enforcement.of("chat-ui").budgets, most, Amount):
+            first.tell({OF_TOKENS: DAY // 2})
+            with pod(tmp_path / "pod") as again:
+                assert again.left()[1] == first.left()[1] == 1200 - 240
+
+
+def test_nothing_is_charged_beyond_a_share_that_is_used_up(fresh: Pod) -> None:
+    fresh.tell({OF_TOKENS: DAY // 2})
+    fresh.tell({OF_TOKENS: usage.MOST_SECONDS})
+    fresh.now_s += DAY
+    assert fresh.left()[1] == 2400
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_each_notice_has_its_turn(fresh: Pod, begins: bool) -> None:
+    if not begins:
+        fresh.tell({})
+    with pytest.raises(UsageError):
+        fresh.tell({}, begins=not begins)
+    before = fresh.usage.nonce
+    fresh.tell({})
+    assert fresh.usage.nonce != before
 
 
 def test_a_notice_is_no_document(tmp_path: Path) -> None:
@@ -347,12 +387,12 @@ def started(tmp_path: Path, model: Model, **changes: Any) -> Iterator[Guard]:
 
 def test_a_guard_takes_it_at_its_status_port(tmp_path: Path, model: Model) -> None:
     with started(tmp_path, model, max_output_tokens=100) as guard:
-        awaited = guard.status()["usageAwaited"]
+        awaited = guard.status()["usageNonce"]
         assert guard.ask(chat(max_tokens=50)).code == "rate_limit_exceeded"
         text = usage.encode(Notice(ENDPOINT, awaited, {OF_REQUESTS: 23 * HOUR}), SIGNING_KEY).encode()
         told = post(guard, text)
         assert (told.status, told.body) == (200, b"taken\n")
-        assert guard.status()["usageAwaited"] is None
+        assert guard.status()["usageAwaited"] is False
         assert [guard.ask(chat(max_tokens=50)).status for _ in range(2)] == [200, 429]
         assert guard.status()["usage"][OF_REQUESTS] > 23 * HOUR
         assert (post(guard, text).status, '"usage told"' in guard.log()) == (409, True)
@@ -374,7 +414,7 @@ def test_its_status_port_takes_nothing_else(tmp_path: Path, model: Model) -> Non
 def test_a_guard_without_a_document_takes_nothing(tmp_path: Path, model: Model) -> None:
     with running.guard(tmp_path, model.upstream, given=None) as guard:
         text = usage.encode(Notice(ENDPOINT, "", {}), SIGNING_KEY).encode()
-        assert (post(guard, text).status, guard.status()["usage"], guard.status()["usageAwaited"]) == (503, None, None)
+        assert (post(guard, text).status, guard.status()["usage"], guard.status()["usageAwaited"]) == (503, None, False)
 
 
 def test_no_guess_is_no_time(fresh: Pod) -> None:
