@@ -38,7 +38,7 @@ from bartizan.guard.shared import Own, SharedLimits
 from bartizan.guard.slots import Slots
 from bartizan.guard.status import Status
 from bartizan.guard.tls import TlsWatch
-from bartizan.guard.tls_connection import TlsConnection
+from bartizan.guard.tls_connection import HalfOpen, TlsConnection
 from bartizan.guard.tokenizer import Tokenizer
 from bartizan.guard.turn import Turn
 from bartizan.guard.underway import Underway
@@ -223,12 +223,14 @@ async def _open_gate(chosen: Settings, parts: Parts) -> int:
 
 def _wrap(tls: TlsWatch, gate: Gate) -> Wrap:
     """A new connection takes the pair of its time and keeps it."""
+    half_open = HalfOpen()
 
     def failed(reason: str) -> None:
         gate.metrics.tls_failed.labels(reason).inc()
 
     def wrap(connection: asyncio.Protocol) -> TlsConnection:
-        return TlsConnection(connection, tls.current.context if tls.current else None, gate.turn, failed=failed)
+        context = tls.current.context if tls.current else None
+        return TlsConnection(connection, context, gate.turn, half_open, failed=failed)
 
     return wrap
 

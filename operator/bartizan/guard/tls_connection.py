@@ -17,6 +17,9 @@ HANDSHAKE_RECORD = 0x16
 """The first byte of every TLS connection (RFC 8446, section 5.1); no method of HTTP begins with it."""
 MOST_HANDSHAKE_BYTES = 64 * 1024
 """A client's part of a handshake has some 2 KB; there are no client certificates here."""
+MOST_HALF_OPEN = 256
+"""Handshakes under way at one time: OpenSSL makes room for all that a client says its first message has, 150 KB for
+each that says so and sends no more."""
 READ_BYTES = 64 * 1024
 _PLAIN_TEXT = b"This port speaks TLS; write https:// in the base URL.\n"
 PLAIN_ANSWER = (
@@ -27,12 +30,38 @@ PLAIN_ANSWER = (
 Failed = Callable[[str], None]
 
 
+class HalfOpen:
+    """Those whose handshake has begun and not ended. Beyond the most, whoever began first has had the longest."""
+
+    def __init__(self) -> None:
+        self._held: dict[TlsConnection, None] = {}
+
+    def add(self, connection: "TlsConnection") -> None:
+        self._held[connection] = None
+        if len(self._held) > MOST_HALF_OPEN:
+            oldest = next(iter(self._held))
+            del self._held[oldest]
+            oldest.abort()
+
+    def remove(self, connection: "TlsConnection") -> None:
+        self._held.pop(connection, None)
+
+
 class TlsConnection(asyncio.Protocol):
     """The protocol of the socket's transport, and the transport of the connection inside."""
 
-    def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext | None, turn: Turn, *, failed: Failed) -> None:
+    def __init__(
+        self,
+        inner: asyncio.Protocol,
+        context: ssl.SSLContext | None,
+        turn: Turn,
+        half_open: HalfOpen,
+        *,
+        failed: Failed,
+    ) -> None:
         self._inner = inner
         self._turn = turn
+        self._half_open = half_open
         self._failed = failed
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
@@ -53,6 +82,7 @@ class TlsConnection(asyncio.Protocol):
         self._inner.connection_made(cast("asyncio.Transport", self))
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._half_open.remove(self)
         self._inner.connection_lost(error)
         self._tls = None  # 50 KB that would wait for the collector: the two connections know each other
 
@@ -111,6 +141,8 @@ class TlsConnection(asyncio.Protocol):
             self.close()
 
     def _shake_hands(self, tls: ssl.SSLObject, size: int) -> None:
+        if not self._handshake_bytes:
+            self._half_open.add(self)
         self._handshake_bytes += size
         try:
             tls.do_handshake()
@@ -119,6 +151,7 @@ class TlsConnection(asyncio.Protocol):
                 raise ssl.SSLError("the handshake is too long") from None
             raise
         self._is_open = True
+        self._half_open.remove(self)
         self._flush()
         if self._early:
             self._encrypt(tls, self._early)

@@ -23,7 +23,7 @@ from tests.unit.guard.authority import DAY, Authority, Mount
 from tests.unit.guard.running import Guard, Model, chat, credential, eventually, read_all, request_bytes
 
 from bartizan.guard.tls import Files, TlsWatch
-from bartizan.guard.tls_connection import TlsConnection
+from bartizan.guard.tls_connection import MOST_HALF_OPEN, HalfOpen, TlsConnection
 from bartizan.guard.turn import Turn
 
 AUTHORITY = Authority()
@@ -380,7 +380,7 @@ def test_requests_in_records_of_their_own_are_looked_at_like_those_in_one(mount:
     async def run() -> None:
         assert watch.current is not None
         turn = Turn(1.0, lambda _: None, clock=time.monotonic)
-        connection = TlsConnection(inside, watch.current.context, turn, failed=lambda _: None)
+        connection = TlsConnection(inside, watch.current.context, turn, HalfOpen(), failed=lambda _: None)
         connection.connection_made(raw)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = CLIENT.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
@@ -420,6 +420,19 @@ def test_a_reader_that_stops_costs_no_memory(mount: Mount, model: Model) -> None
         for _ in range(20):
             assert _ask(guard).startswith(b"HTTP/1.1 200 ")
         assert guard.rss_mib() - before < 20
+
+
+def test_who_announces_a_long_handshake_and_sends_none_gets_little_memory_for_it(mount: Mount, model: Model) -> None:
+    """OpenSSL makes room for what the first bytes announce; a real handshake is never shut out by that."""
+    announced = b"\x16\x03\x01\x00\x04" + b"\x01" + (131_000).to_bytes(3, "big")
+    with _guard(mount, model) as guard, contextlib.ExitStack() as stack:
+        _ask(guard)
+        before = guard.rss_mib()
+        for _ in range(2 * MOST_HALF_OPEN - 20):
+            stack.enter_context(guard.connect()).sendall(announced)
+        eventually(lambda: guard.metric("bartizan_guard_connections") == MOST_HALF_OPEN, "the oldest have gone")
+        assert guard.rss_mib() - before < 60
+        assert _ask(guard).startswith(b"HTTP/1.1 200")
 
 
 def test_noise_in_place_of_a_handshake_or_of_records_ends_the_connection_alone(mount: Mount, model: Model) -> None:
