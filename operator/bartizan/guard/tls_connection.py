@@ -21,6 +21,8 @@ MOST_HALF_OPEN = 256
 """Handshakes under way at one time: OpenSSL makes room for all that a client says its first message has, 150 KB for
 each that says so and sends no more."""
 READ_BYTES = 64 * 1024
+STEP_BYTES = 64 * 1024
+"""What is encrypted at one time: OpenSSL keeps the room for the most it ever held, as long as the connection lasts."""
 _PLAIN_TEXT = b"This port speaks TLS; write https:// in the base URL.\n"
 PLAIN_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -176,8 +178,8 @@ class TlsConnection(asyncio.Protocol):
     def _encrypt(self, tls: ssl.SSLObject, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[tls.write(view) :]
-        self._flush()
+            view = view[tls.write(view[:STEP_BYTES]) :]
+            self._flush()
 
     def write_eof(self) -> None:
         self._is_deaf = True

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -433,6 +434,25 @@ def test_who_announces_a_long_handshake_and_sends_none_gets_little_memory_for_it
         eventually(lambda: guard.metric("bartizan_guard_connections") == MOST_HALF_OPEN, "the oldest have gone")
         assert guard.rss_mib() - before < 60
         assert _ask(guard).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_does_not_keep_the_room_that_a_long_answer_took(mount: Mount, model: Model) -> None:
+    long = request_bytes(json.dumps(chat("/count 100000")).encode(), b"Connection: keep-alive")
+    with _guard(mount, model) as guard, contextlib.ExitStack() as stack:
+        warm = stack.enter_context(_connected(guard))
+        _read_answer(warm, long)
+        before = guard.rss_mib()
+        for _ in range(40):
+            _read_answer(stack.enter_context(_connected(guard)), long)
+        assert guard.metric("bartizan_guard_connections") == 41
+        assert guard.rss_mib() - before < 15, "of 31 MiB"
+
+
+def _read_answer(sock: ssl.SSLSocket, request: bytes) -> None:
+    sock.sendall(request)
+    response = http.client.HTTPResponse(sock)
+    response.begin()
+    assert len(response.read()) > 500_000
 
 
 def test_noise_in_place_of_a_handshake_or_of_records_ends_the_connection_alone(mount: Mount, model: Model) -> None:
