@@ -14,6 +14,9 @@ IDLE_SECONDS = 2.0
 """Model servers close idle connections after five seconds; one used well before that is not closed underneath."""
 MAX_IDLE = 64
 CONNECT_SECONDS = 2.0
+UNSENT_BYTES = 16 * 1024
+"""Of a body, about what the kernel takes beyond what is on its way to a model on a port. Left to itself it takes all of
+one that the model does not read yet, which would be out of the budget of bodies and in the container's memory."""
 
 _REASONS = {errno.ENOENT: Reason.SOCKET_ABSENT, errno.ECONNREFUSED: Reason.SOCKET_STALE,
             errno.EACCES: Reason.SOCKET_FORBIDDEN, errno.EPERM: Reason.SOCKET_FORBIDDEN}  # fmt: skip
@@ -105,6 +108,7 @@ class Upstream:
             if self._address.path:
                 sock.connect(self._address.path)  # at once or not at all: a full backlog is an error and no wait
             else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
                 await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._address.port))
         except BaseException:
             sock.close()

@@ -1,6 +1,7 @@
 """What the guard makes of a model's server: its manners are not trusted, its end is not taken for an answer."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -328,3 +329,18 @@ def test_what_a_model_sends_behind_its_answer_reaches_nobody(tmp_path: Path, sta
         received += running.read_all(sock)
         assert b"SMUGGLED" not in received
         assert b"Link" not in received
+
+
+@pytest.mark.parametrize("is_on_a_port", [True, False], ids=["port", "socket"])
+def test_bodies_that_the_model_does_not_read_stay_in_the_budget(tmp_path: Path, *, is_on_a_port: bool) -> None:
+    """And do not go to the kernel, which takes megabytes of each for a model on a port."""
+    body = request_bytes(json.dumps(chat("x" * 2_000_000)).encode())
+    with socket.socket(socket.AF_INET if is_on_a_port else socket.AF_UNIX) as deaf, contextlib.ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0) if is_on_a_port else str(tmp_path / "model.sock"))
+        deaf.listen()
+        place = f"tcp:127.0.0.1:{deaf.getsockname()[1]}" if is_on_a_port else f"unix:{tmp_path / 'model.sock'}"
+        guard = stack.enter_context(running.guard(tmp_path, place))
+        for _ in range(4):
+            stack.enter_context(guard.connect()).sendall(body)
+        eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 4, "the model is asked")
+        assert guard.raw(body).startswith(b"HTTP/1.1 503 "), "four hold a client's quarter"
