@@ -35,8 +35,8 @@ class EventStream:
     __slots__ = ("_begun", "_begun_bytes", "_data", "_is_first", "_line_bytes", "_name", "_skips_newline")
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
-        """A line's pieces; joined once it has ended, or very small ones would cost the square of their number."""
+        self._begun = bytearray()
+        """Of a line; pieces kept one by one would take many times their bytes."""
         self._is_first = True
         self._begun_bytes = 0
         self._skips_newline = False
@@ -55,18 +55,18 @@ class EventStream:
             self._is_first = self._skips_newline = False
             return [Event(usual[1])]
         if b"\n" not in piece and b"\r" not in piece:
-            self._begun.append(piece)
+            self._begun += piece
             self._begun_bytes += len(piece)
             self._skips_newline = self._skips_newline and not piece
             self._bound()
             return []
-        text = b"".join((*self._begun, piece))
+        text = b"".join((self._begun, piece))
         if self._is_first:
             self._is_first = False
             text = text.removeprefix(_BOM)
         lines = self._split(text)
-        self._begun = [lines.pop()]
-        self._begun_bytes = len(self._begun[0])
+        self._begun = bytearray(lines.pop())
+        self._begun_bytes = len(self._begun)
         events = self._take(lines)
         self._bound()
         return events

@@ -1,6 +1,7 @@
 """Server-sent events are read the same however their bytes are cut."""
 
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,14 @@ def test_an_event_in_very_small_pieces_costs_no_more_than_its_bytes() -> None:
     for _ in range(MAX_EVENT_BYTES - 10):
         stream.feed(b"x")
     assert stream.feed(b"\n\n") == [Event(None)]
+
+
+def test_small_pieces_of_a_long_line_take_little_more_than_their_bytes() -> None:
+    stream = EventStream()
+    tracemalloc.start()
+    try:
+        for number in range(200_000):
+            stream.feed(b"%02d" % (number % 100))
+        assert tracemalloc.get_traced_memory()[0] < 800_000, "of 400,000 bytes"
+    finally:
+        tracemalloc.stop()
