@@ -13,6 +13,9 @@ BACKLOG = 1024
 UNSENT_BYTES = 16 * 1024
 """Of an answer, about what the kernel takes beyond what is on its way to the caller. Left to itself it takes megabytes
 for each that does not read, which no budget of ours counts and the container's memory limit does."""
+UNREAD_BYTES = 32 * 1024
+"""Of a request, what the kernel is asked to keep until the guard comes to it: it keeps twice that. Left to itself it
+keeps megabytes for each caller that once sent fast, with a key or without."""
 DOORS = 16
 """New callers that are let in during one turn of the event loop, which takes one from each socket that listens."""
 TRIED = 8
@@ -24,6 +27,7 @@ def bind(address: str, port: int) -> socket.socket:
     """A listening socket; without an address on IPv4 and, where the node has it, on IPv6."""
     sock = _bind(address, port)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # of each connection, too
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
     return sock
 
 

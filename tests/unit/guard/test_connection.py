@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -111,6 +112,22 @@ def test_no_kernel_holds_answers_that_nobody_reads(guard: Guard) -> None:
             assert all(head)
             assert json.loads(answer.read(length))["choices"][0]["message"]["content"].endswith("60000")
         eventually(lambda: guard.metric("bartizan_guard_requests_in_flight") == 0, "the slot is free")
+
+
+def test_no_kernel_keeps_much_of_what_the_guard_has_not_come_to(guard: Guard) -> None:
+    """Of a caller that has sent much, and whose window would have grown."""
+    with guard.connect() as sock:
+        sock.sendall(request_bytes(b"", b"Content-Length: 2000000"))
+        sock.sendall(bytes(1_500_000))
+        eventually(lambda: running.is_all_read(guard, sock), "all is read")
+        guard.process.send_signal(signal.SIGSTOP)
+        try:
+            sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                sock.sendall(bytes(490_000))
+            assert 0 < (queues(guard, sock) or (0, 0))[1] <= 64 * 1024
+        finally:
+            guard.process.send_signal(signal.SIGCONT)
 
 
 def test_one_that_only_closes_its_half_gives_back_slot_and_model_at_once(guard: Guard, model: Model) -> None:
