@@ -127,6 +127,7 @@ class ChunkReader:
         self._followed += 1
         if self._followed > MAX_PLACES:
             raise AnswerError("more texts in one answer than can be followed")
+        _grown(place.path, "")  # what could not be held back breaks the stream whether or not it is
 
     def _rests(self, index: int) -> list[Event]:
         """What was held back of a choice that has ended, of texts that its last chunk says nothing of."""
