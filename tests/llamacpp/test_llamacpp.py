@@ -26,8 +26,9 @@ def guard(tmp_path_factory: pytest.TempPathFactory, server: LlamaServer) -> Iter
 
 
 @pytest.fixture
-def client(guard: Guard) -> openai.OpenAI:
-    return openai.OpenAI(base_url=guard.base_url, api_key=credential().reveal(), max_retries=0)
+def client(guard: Guard) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=guard.base_url, api_key=credential().reveal(), max_retries=0) as made:
+        yield made
 
 
 def _outcome(guard: Guard, request_id: str) -> dict[str, Any]:

@@ -34,13 +34,15 @@ def responses(tmp_path_factory: pytest.TempPathFactory, server: LlamaServer) -> 
 
 
 @pytest.fixture
-def claude(messages: Guard) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=f"http://127.0.0.1:{messages.port}", api_key=KEY, max_retries=0)
+def claude(messages: Guard) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=f"http://127.0.0.1:{messages.port}", api_key=KEY, max_retries=0) as made:
+        yield made
 
 
 @pytest.fixture
-def client(responses: Guard) -> openai.OpenAI:
-    return openai.OpenAI(base_url=responses.base_url, api_key=KEY, max_retries=0)
+def client(responses: Guard) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=responses.base_url, api_key=KEY, max_retries=0) as made:
+        yield made
 
 
 def _charged(guard: Guard, headers: Any) -> tuple[int, int]:

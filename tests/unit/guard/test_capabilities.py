@@ -152,8 +152,10 @@ def test_many_prompts_are_as_many_as_choices_may_be(wide: dict[str, Guard], plai
 
 def test_the_sdk_hears_that_permission_is_denied_and_does_not_try_again(plain: dict[str, Guard], model: Model) -> None:
     before = len(model.received())
-    client = openai.OpenAI(base_url=plain["OpenAI"].base_url, api_key=credential().reveal())
-    with pytest.raises(openai.PermissionDeniedError) as refused:
+    with (
+        openai.OpenAI(base_url=plain["OpenAI"].base_url, api_key=credential().reveal()) as client,
+        pytest.raises(openai.PermissionDeniedError) as refused,
+    ):
         client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "hi"}], n=3)
     assert refused.value.param == "n"
     assert len(model.received()) == before
