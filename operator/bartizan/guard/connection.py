@@ -31,7 +31,8 @@ would find a reset in its place. These bytes cost a read each, and are neither p
 PAUSED_BYTES = 16 * 1024
 """What waits for a caller, beside what its kernel and ours hold, when the model is told to hold back."""
 MAX_LEFT_BYTES = 32 * 1024
-"""What may wait for a caller that does not read once its request has ended; of more, the request has not ended yet."""
+"""What may wait for a caller that does not read once its request has ended; of more, the request has not ended yet, nor
+where it is the rest of more: the transport lets go of what was written at one time when all of it has left."""
 TURN_SECONDS = 1.0
 """Longer than a turn of the event loop may last before what comes is shed: by then a caller has been heard."""
 LINGER_SECONDS = 2.0
@@ -115,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are in all but name
-        self._transport.set_write_buffer_limits(high=PAUSED_BYTES)
+        self._transport.set_write_buffer_limits(high=PAUSED_BYTES, low=0)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         self._around.deadlines.watch(self)
         self._enter(State.HEAD)
@@ -303,8 +304,8 @@ class ClientConnection(asyncio.Protocol):
         if self._is_paused:
             source.pause()
 
-    async def drained(self, within: float) -> None:
-        if self._is_paused and self._transport.get_write_buffer_size() > MAX_LEFT_BYTES:
+    async def drained(self, size: int, within: float) -> None:
+        if self._is_paused and max(size, self._transport.get_write_buffer_size()) > MAX_LEFT_BYTES:
             self._drain = self._loop.create_future()
             too_late = self._loop.call_later(max(0.0, within), self.abort, Reason.CLIENT_TOO_SLOW)
             try:

@@ -37,7 +37,7 @@ class Wire(Protocol):
 
     def cut(self) -> None: ...
 
-    def drained(self, within: float) -> Coroutine[Any, Any, None]: ...
+    def drained(self, size: int, within: float) -> Coroutine[Any, Any, None]: ...
 
 
 class Reply:
@@ -128,7 +128,7 @@ class Reply:
 
     def drained(self, within: float) -> Coroutine[Any, Any, None]:
         """Returns once the caller has read what was written, but for a buffer; it is cut after so many seconds."""
-        return self._wire.drained(within)
+        return self._wire.drained(self.body_bytes, within)
 
     def _finish(self) -> None:
         self.is_over = True

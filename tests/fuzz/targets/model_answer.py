@@ -85,7 +85,7 @@ class Wire:
         assert not self.has_finished, "cut and finished"
         self.is_cut = True
 
-    async def drained(self, within: float) -> None: ...
+    async def drained(self, size: int, within: float) -> None: ...
 
 
 class Transport:

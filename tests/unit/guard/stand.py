@@ -60,7 +60,7 @@ class Wire:
     def cut(self) -> None:
         self.is_cut = True
 
-    async def drained(self, within: float) -> None: ...
+    async def drained(self, size: int, within: float) -> None: ...
 
 
 class Tape:

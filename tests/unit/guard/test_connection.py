@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import signal
 import socket
+import sys
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -128,6 +131,24 @@ def test_no_kernel_keeps_much_of_what_the_guard_has_not_come_to(guard: Guard) ->
             assert 0 < (queues(guard, sock) or (0, 0))[1] <= 64 * 1024
         finally:
             guard.process.send_signal(signal.SIGCONT)
+
+
+def test_a_long_answer_is_in_flight_until_all_of_it_has_left(guard: Guard) -> None:
+    """While a byte of it waits in the guard, all of it does: what was written at one time is let go at one time."""
+    with _deaf(guard) as sock:
+        sock.sendall(request_bytes(json.dumps(chat("/count 60000")).encode(), ALIVE))
+        eventually(lambda: _is_stuck(guard, sock), "the answer waits")
+        head, _, begun = sock.recv(4096).partition(b"\r\n\r\n")
+        (length,) = [int(line.split()[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+        left = length - len(begun)
+        while guard.metric("bartizan_guard_requests_in_flight") and left:
+            left -= len(sock.recv(min(4096, left)))
+
+        def is_all_in_the_kernel() -> bool:
+            unread = int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+            return left <= unread + (queues(guard, sock) or (0, 0))[0]
+
+        eventually(is_all_in_the_kernel, "nothing waits in the guard", 2)
 
 
 def test_one_that_only_closes_its_half_gives_back_slot_and_model_at_once(guard: Guard, model: Model) -> None:
