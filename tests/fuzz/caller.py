@@ -44,7 +44,7 @@ class Transport:
     def is_closing(self) -> bool:
         return self.is_over
 
-    def set_write_buffer_limits(self, *, high: int) -> None: ...
+    def set_write_buffer_limits(self, *, high: int, low: int | None = None) -> None: ...
 
     def get_write_buffer_size(self) -> int:
         return 0
