@@ -46,7 +46,7 @@ class Findings:
     waits_to_grow: bool = False
     """Pods were held back for a guard that was behind; it may have caught up since, and then nobody tells of it."""
     usage_is_untold: bool = False
-    """A guard whose pod is new could not be told what others have used."""
+    """A guard could not be told what others have used."""
     has_leftovers: bool = False
     """Secrets of withdrawn clients may still be there: not all were deleted at once."""
     pod_template: Manifest | None = None

@@ -17,7 +17,7 @@ BLOCKED_SECONDS = 5.0
 """How soon a guard that does not answer, a name that is taken, a lost root, a former life, or a spec that the API
 server refuses is looked at again."""
 UNTOLD_SECONDS = 1.0
-"""How soon a guard that could not be told what others have used is told again; it gives little until then."""
+"""How soon a guard that could not be told what others have used is told again."""
 ENDING_SECONDS = 2.0
 """Pods end without our doing; their events come sooner than this in all but lost watches."""
 GROWTH = 0.25

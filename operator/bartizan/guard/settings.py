@@ -157,7 +157,7 @@ def _declare_places(parser: argparse.ArgumentParser) -> None:
         "--tokenizer-path", default="tokenizer.json", metavar="PATH",
         help="the tokenizer's file within that directory, out of which no link may lead (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--status-port", type=int, default=8081, help="read-only status port (default %(default)s)")
+    parser.add_argument("--status-port", type=int, default=8081, help="status port (default %(default)s)")
     parser.add_argument("--metrics-port", type=int, default=9090, help="Prometheus' port (default %(default)s)")
 
 
