@@ -96,15 +96,20 @@ def test_a_guard_that_ends_and_does_not_answer_is_not_waited_for() -> None:
     assert replicas(scene) == (3, 3)
 
 
-def rolled() -> Scene:
-    """From one pod to a spec with another template."""
-    scene = Scene().settle()
+def run_one_pod(scene: Scene) -> None:
+    """Whose guard enforces the document, and whose Deployment says that all is as it should be."""
     scene.pod()
     scene.report = acknowledged(scene)
     scene.settle()
     live = scene.live(kinds.DEPLOYMENT)
     live["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
     live["metadata"]["generation"] = 1
+
+
+def rolled() -> Scene:
+    """From one pod to a spec with another template."""
+    scene = Scene().settle()
+    run_one_pod(scene)
     template = scene.endpoint["spec"]["template"]
     template["spec"]["containers"][0]["env"] = [{"name": "ROLLED", "value": "true"}]
     scene.edit(template=template)
@@ -159,16 +164,11 @@ def test_an_endpoint_that_has_gone_is_not_held_back() -> None:
 def test_a_new_guard_image_waits_without_losing_its_turn() -> None:
     settings = replace(SETTINGS, guard_rollout="Paced", guard_rollout_interval_seconds=600)
     scene = Scene(settings).settle()
-    scene.pod()
-    scene.report = acknowledged(scene)
-    scene.settle()
-    live = scene.live(kinds.DEPLOYMENT)
-    live["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
-    live["metadata"]["generation"] = 1
+    run_one_pod(scene)
     scene.settings = replace(settings, guard_image="example.com/bartizan:v2")
     scene.restart()
     scene.reconcile()
-    assert (replicas(scene), "bartizan:v2" in json.dumps(live)) == ((1, 2), False)
+    assert (replicas(scene), "bartizan:v2" in json.dumps(scene.live(kinds.DEPLOYMENT))) == ((1, 2), False)
     scene.report = acknowledged(scene)
     scene.reconcile()
     assert "bartizan:v2" in json.dumps(scene.live(kinds.DEPLOYMENT))
